@@ -1,0 +1,26 @@
+"""apdnn_lite: protect a deep neural network from piracy, in plain PyTorch.
+
+The package of the book "Protecting Deep Neural Networks from Piracy". It implements the method of
+Chen and Wu (2018). Data flows one way: data → transforms → models → losses → evaluate → training →
+adversarial → attacks → experiments → figures and widgets.
+"""
+
+from . import adversarial, attacks, experiments, figures, widgets
+from .adversarial import fgsm, pgd, universal
+from .data import DataError, Dataset, Split, from_arrays, from_folder, load
+from .evaluate import Access, AttackResult, access, accuracy, binomial_interval, confusion, predict
+from .experiments import RecordError, pretrained, records
+from .losses import AntiPiracyLoss, LossTerms
+from .models import Normalize, ResNet20, SimpleCNN, count_parameters
+from .training import Augment, History, TrainingError, fit, pick_device
+from .transforms import Candidates, Fixed, Identity, Shift, Transform
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Access", "AntiPiracyLoss", "AttackResult", "Augment", "Candidates", "DataError", "Dataset", "Fixed", "History",
+    "Identity", "LossTerms", "Normalize", "RecordError", "ResNet20", "Shift", "SimpleCNN", "Split", "TrainingError",
+    "Transform", "access", "accuracy", "adversarial", "attacks", "binomial_interval", "confusion", "count_parameters",
+    "experiments", "fgsm", "figures", "fit", "from_arrays", "from_folder", "load", "pgd", "pick_device", "predict",
+    "pretrained", "records", "universal", "widgets",
+]

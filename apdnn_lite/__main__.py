@@ -1,0 +1,129 @@
+"""What can be run from the command line: ``python -m apdnn_lite --help``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import data, experiments
+from .evaluate import count_correct
+from .training import TrainingError
+
+
+def main(arguments=None):
+    """Run one command; returns the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.function(options)
+    except (data.DataError, experiments.RecordError, TrainingError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def parser():
+    top = argparse.ArgumentParser(prog="python -m apdnn_lite", description="Train, attack and check the networks of "
+                                  "the book 'Protecting Deep Neural Networks from Piracy'.")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    named = argparse.ArgumentParser(add_help=False)
+    named.add_argument("dataset", choices=data.CLASSES, metavar="DATASET", help=", ".join(data.CLASSES))
+    named.add_argument("network", choices=experiments.RECIPES, metavar="NETWORK", help=", ".join(experiments.RECIPES))
+    named.add_argument("transform", choices=experiments.TRANSFORMS, metavar="TRANSFORM",
+                       help=", ".join(experiments.TRANSFORMS))
+    named.add_argument("--size", choices=("mini", "full"), default="mini", help="of the data set (default: mini)")
+    named.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="one run for each (default: 0)")
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("--folder", type=Path, default=experiments.RECORDS,
+                       help="where records and weights lie (default: those that come with the package)")
+    device = argparse.ArgumentParser(add_help=False)
+    device.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: auto)")
+
+    def command(name, function, text, *parents):
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", parents=parents)
+        sub.set_defaults(function=function)
+        return sub
+
+    command("list", show_records, "list the recorded runs and what they measured", where)
+    command("data", show_data, "show where each full data set is looked for and whether it is there")
+    train = command("run", run, "train a network, measure it once on the test set and write the record; a run that is "
+                    "recorded already is skipped, one that was stopped goes on after its last epoch", named, where, device)
+    train.add_argument("--keep-weights", action="store_true", help="store the trained network beside its record")
+    attack = command("attack", run_attacks, "attack networks whose weights are stored, and record what came out",
+                     named, where, device)
+    attack.add_argument("--draws", type=int, default=100, help="keys that the input-only attack guesses (default: 100)")
+    command("check", check, "measure every stored network again and compare with its record", where, device)
+    return top
+
+
+def names(options):
+    return [experiments.checked_name(options.dataset, options.network, options.transform, options.size, seed)
+            for seed in options.seeds]
+
+
+def run(options):
+    for name in names(options):
+        if experiments.record_path(name, options.folder).exists():
+            print(f"{name}: recorded already; remove its record to run it again")
+            continue
+        checkpoint = data.cache_folder() / "checkpoints" / f"{str(name).replace('/', '-')}.safetensors"
+        record = experiments.run(name, options.folder, options.device, checkpoint, keep_weights=options.keep_weights)
+        if record is None:  # stopped with Ctrl-C
+            return 130
+        checkpoint.unlink()
+        print(summary(record))
+    return 0
+
+
+def run_attacks(options):
+    for name in names(options):
+        record = experiments.run_attacks(name, options.folder, options.draws, options.device)
+        for attack, came_out in record["came_out"].items():
+            accuracies = came_out["accuracies"]
+            print(f"{name}, {attack}: mean {sum(accuracies) / len(accuracies):.1%}, best {max(accuracies):.1%}, "
+                  f"thief's pick {accuracies[came_out['picked']]:.1%}")
+    return 0
+
+
+def show_records(options):
+    paths = [path for path in sorted(options.folder.rglob("seed*.json")) if not path.name.endswith(".attacks.json")]
+    for path in paths:
+        print(summary(experiments.read_record(path)))
+    if not paths:
+        print(f"no records in {options.folder}")
+    return 0
+
+
+def summary(record):
+    asked, came_out = record["asked"], record["came_out"]
+    name = experiments.Name(*(asked[part] for part in experiments.Name._fields))
+    figures = ", ".join(f"{what} {test['accuracy']:.2%}" for what, test in came_out["test"].items())
+    return f"{name}: {figures}{', weights stored' if 'weights' in came_out else ''} ({record['how']['seconds']:.0f} s)"
+
+
+def show_data(options):
+    for name in data.CLASSES:
+        print(name)
+        for place in data.places(name):
+            print(f"  {place}: {'there' if place.is_dir() else 'not there'}")
+    print("fashion_mnist, size 'mini', comes with the package:", data.MINI_FILE)
+    return 0
+
+
+def check(options):
+    failed = False
+    for path in sorted(options.folder.rglob("seed*.safetensors")):
+        asked = experiments.read_record(path.with_suffix(".json"))["asked"]
+        name = experiments.Name(*(asked[part] for part in experiments.Name._fields))
+        net, transform, record = experiments.pretrained(name.dataset, name.network, name.transform, name.size,
+                                                        name.seed, options.folder)
+        test = data.load(name.dataset, name.size).test
+        for what, recorded in record["came_out"]["test"].items():
+            found = count_correct(net, test, None if what == "unauthorized" else transform)
+            good = abs(found - recorded["correct"]) <= 2  # rounding differs between processors
+            failed |= not good
+            print(f"{name}, {what}: {found} of {recorded['images']} correct, recorded {recorded['correct']}"
+                  f"{'' if good else '  <- differs'}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

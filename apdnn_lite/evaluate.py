@@ -1,0 +1,127 @@
+"""Measure a network: accuracy, confusion, and authorized against unauthorized access.
+
+Accuracies are shares in [0, 1]. Nothing here changes a network: it is put into evaluation mode for
+the measurement and back afterwards.
+"""
+
+import contextlib
+import math
+from dataclasses import dataclass, field
+
+import torch
+
+from .transforms import Candidates
+
+
+@contextlib.contextmanager
+def evaluating(net):
+    """Evaluation mode inside the ``with`` block, the mode it had before afterwards."""
+    was_training = net.training
+    net.eval()
+    try:
+        yield
+    finally:
+        net.train(was_training)
+
+
+def device_of(module):
+    """The device a module's tensors are on (the CPU for one that has none)."""
+    tensors = (*module.parameters(), *module.buffers(), torch.empty(0))
+    return tensors[0].device
+
+
+@torch.no_grad()
+def predict(net, images, transform=None, batch_size=500):
+    """Logits (N, num_classes) for raw images (N, C, H, W), processed by ``transform`` if there is one."""
+    device = device_of(net)
+    logits = []
+    with evaluating(net):
+        for batch in images.split(batch_size):
+            batch = batch.to(device)
+            logits.append(net(batch if transform is None else transform.to(device)(batch)))
+    return torch.cat(logits)
+
+
+def count_correct(net, split, transform=None):
+    """How many images of ``split`` the network gets right, an integer."""
+    logits = predict(net, split.images, transform)
+    return int((logits.argmax(dim=1) == split.labels.to(logits.device)).sum())
+
+
+def accuracy(net, split, transform=None):
+    """The share of images of ``split`` that the network gets right."""
+    return count_correct(net, split, transform) / len(split)
+
+
+def confusion(net, split, transform=None):
+    """Counts (num_classes, num_classes), int64: row the true class, column the network's answer."""
+    logits = predict(net, split.images, transform).cpu()
+    num_classes = logits.shape[1]
+    pairs = split.labels.cpu() * num_classes + logits.argmax(dim=1)
+    return torch.bincount(pairs, minlength=num_classes ** 2).reshape(num_classes, num_classes)
+
+
+def binomial_interval(correct, images, z=1.96):
+    """The interval (low, high) that holds the true accuracy in 95 of 100 cases, for one test set.
+
+    Wilson (1927): unlike the usual ± it stays inside [0, 1] near the ends, where raw accuracies are.
+    """
+    share, shrink = correct / images, 1 + z ** 2 / images
+    middle = (share + z ** 2 / (2 * images)) / shrink
+    half = z * math.sqrt(share * (1 - share) / images + z ** 2 / (4 * images ** 2)) / shrink
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@dataclass(frozen=True)
+class Access:
+    """How well a network serves its owner and everybody else; both are shares of ``images``."""
+
+    authorized: float
+    unauthorized: float
+    images: int
+
+    def __str__(self):
+        return (f"authorized {self.authorized:.1%}, unauthorized {self.unauthorized:.1%} "
+                f"({self.images:,} images)")
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """The accuracies that an attack's candidates reach, each a share of ``images``.
+
+    best: the highest. The paper reports it, but only somebody with labels can know which it is.
+    picked: that of the candidate a thief without labels chooses.
+    """
+
+    accuracies: tuple = field(repr=False)
+    picked: float
+    images: int
+
+    @property
+    def mean(self):
+        return sum(self.accuracies) / len(self.accuracies)
+
+    @property
+    def best(self):
+        return max(self.accuracies)
+
+    @property
+    def worst(self):
+        return min(self.accuracies)
+
+    def __str__(self):
+        return (f"{len(self.accuracies)} candidates: mean {self.mean:.1%}, best {self.best:.1%}, "
+                f"worst {self.worst:.1%}, the thief's own pick {self.picked:.1%} ({self.images:,} images)")
+
+
+def access(net, split, transform):
+    """Authorized and unauthorized accuracy on ``split``, or what an attack's candidates reach.
+
+    transform: the owner's transform; the result is an :class:`Access`. Or the
+        :class:`~apdnn_lite.transforms.Candidates` of an attack; the result is an :class:`AttackResult`.
+        Only this function needs labels: no attack sees them.
+    """
+    if isinstance(transform, Candidates):
+        accuracies = tuple(accuracy(net, split, candidate) for candidate in transform.transforms)
+        return AttackResult(accuracies, accuracies[transform.picked], len(split))
+    return Access(accuracy(net, split, transform), accuracy(net, split), len(split))

@@ -1,0 +1,315 @@
+"""Named runs, their records, and the trained networks that come with the package.
+
+A record is one JSON file with three parts: what was asked, what came out, how it was run. Tables
+and figures of the book read records; nobody types a number. A record carries a checksum of its
+content, and that of the weights that belong to it.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load, save_file
+
+from . import attacks
+from . import data as sets
+from .data import ASSETS, CLASSES
+from .evaluate import access, binomial_interval, count_correct
+from .losses import AntiPiracyLoss
+from .models import ResNet20, SimpleCNN
+from .training import Augment, fit, pick_device
+from .transforms import Fixed, Transform
+
+RECORDS = ASSETS / "records"
+FORMAT = 1  # of the record files
+TRANSFORM_KINDS = {"Fixed": Fixed}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. Every value is our choice; the source prints none of them."""
+
+    epochs: int = 8
+    batch_size: int = 128
+    lr: float = 2e-3           # peak of the one-cycle schedule
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    crop: int = 0              # augmentation: pixels an image may move each way
+    flip: bool = False         # and whether it may be mirrored
+    alpha: float = 1.0
+    beta: float = 2.0
+    gamma: float = 0.01
+    sigma: float = 0.1
+    p: float = 0.2
+
+
+# One recipe a network, the same for the plain baseline and for every transform.
+RECIPES = {
+    "simple_cnn": Recipe(),
+    "resnet20": Recipe(epochs=16, lr=5e-3, weight_decay=5e-4, crop=2, flip=True),
+}
+TRANSFORMS = ("baseline", "fixed", "fixed-clipped")
+
+
+class RecordError(ValueError):
+    """A record or a weight file is missing, damaged or altered; the message says which and how."""
+
+
+# ---- records
+
+def write_record(path, asked, came_out, how=None):
+    """Write a record and return it, a dict with the keys "format", "asked", "came_out", "how", "sha256".
+
+    how: by default what :func:`environment` finds. The file is replaced as a whole or not at all.
+    """
+    record = {"format": FORMAT, "asked": asked, "came_out": came_out, "how": how or environment()}
+    record["sha256"] = content_sha256(record)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+    return record
+
+
+def read_record(path):
+    """The record in ``path``; raises :class:`RecordError` if it is missing, truncated or altered."""
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: no such record ({error.strerror}).") from error
+    except ValueError as error:
+        raise RecordError(f"{path} is truncated or no JSON ({error}). Make it again, or restore the file.") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise RecordError(f"{path}: expected a record of format {FORMAT}, found "
+                          f"{record.get('format') if isinstance(record, dict) else type(record).__name__}.")
+    expected, found = record.get("sha256"), content_sha256(record)
+    if expected != found:
+        raise RecordError(f"{path} was altered: its content has the SHA-256 {found}, the file says {expected}.")
+    return record
+
+
+def content_sha256(record):
+    """The checksum of a record, over everything in it but the checksum itself."""
+    content = {name: value for name, value in record.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def environment():
+    """Package versions, machine and commit, for the "how" of a record."""
+    from importlib.metadata import version
+    folder = Path(__file__).parent
+    git = lambda *command: subprocess.run(("git", "-C", str(folder), *command), capture_output=True,  # noqa: E731
+                                          text=True).stdout.strip()
+    return {
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": version("numpy")},
+        "processor": processor_name(), "threads": torch.get_num_threads(),
+        "commit": git("rev-parse", "HEAD") or None, "uncommitted_changes": bool(git("status", "--porcelain", "--", ".")),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def processor_name():
+    """The processor's name as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def share(correct, images):
+    """A measured accuracy as records hold it: counts, share, and the 95 % interval for this many images."""
+    low, high = binomial_interval(correct, images)
+    return {"correct": correct, "images": images, "accuracy": correct / images, "interval": [low, high]}
+
+
+# ---- runs
+
+class Name(NamedTuple):
+    """What identifies a run: the file names of its record and weights are made of it."""
+
+    dataset: str
+    size: str
+    network: str
+    transform: str
+    seed: int
+
+    def __str__(self):
+        return f"{self.dataset}-{self.size}/{self.network}/{self.transform}/seed{self.seed}"
+
+
+def checked_name(dataset, network, transform, size="mini", seed=0):
+    """A :class:`Name`; raises ValueError if a part of it is unknown."""
+    for what, value, known in (("data set", dataset, CLASSES), ("network", network, RECIPES),
+                               ("transform", transform, TRANSFORMS), ("size", size, ("mini", "full"))):
+        if value not in known:
+            raise ValueError(f"unknown {what} {value!r}: expected one of {', '.join(known)}")
+    return Name(dataset, size, network, transform, int(seed))
+
+
+def record_path(name, folder=None):
+    return Path(folder or RECORDS) / f"{name}.json"
+
+
+def build(network, in_channels, num_classes, image_size):
+    """An untrained network by its name in records."""
+    if network == "simple_cnn":
+        return SimpleCNN(in_channels, num_classes, image_size)
+    return ResNet20(in_channels, num_classes)
+
+
+def make_transform(transform, shape, recipe, seed):
+    """The owner's transform of a named run, None for the baseline."""
+    if transform == "baseline":
+        return None
+    return Fixed(shape, recipe.sigma, recipe.p, seed=seed, clip=transform.endswith("clipped"))
+
+
+def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_weights=False, recipe=None):
+    """Train the network of a :class:`Name`, measure it on the test set once, write and return its record.
+
+    folder: where the record goes, by default among the shipped ones. With ``keep_weights`` the
+    network and its transform are stored as one safetensors file beside it.
+    checkpoint: a file to resume from, as in ``fit``. Returns None if stopped with Ctrl-C.
+    The seed decides the first weights, the batches and the owner's key.
+    """
+    recipe = recipe or RECIPES[name.network]
+    data = sets.load(name.dataset, name.size)
+    shape = tuple(data.train.images.shape[1:])
+    torch.manual_seed(name.seed)
+    net = build(name.network, shape[0], len(data.classes), shape[1])
+    transform = make_transform(name.transform, shape, recipe, name.seed)
+    history = fit(net, data.train, data.validation, transform=transform,
+                  loss=transform and AntiPiracyLoss(recipe.alpha, recipe.beta, recipe.gamma),
+                  epochs=recipe.epochs, batch_size=recipe.batch_size, lr=recipe.lr, optimizer=recipe.optimizer,
+                  weight_decay=recipe.weight_decay,
+                  augment=Augment(recipe.crop, recipe.flip) if recipe.crop or recipe.flip else None,
+                  device=device, seed=name.seed, checkpoint=checkpoint, progress=progress)
+    if history.interrupted:
+        return None
+    asked = {**name._asdict(), "dataset_sha256": data.sha256, "recipe": asdict(recipe),
+             "settings": transform.settings() if transform is not None else None, "rounded_to_8_bits": False}
+    measured = {"accuracy": None} if transform is None else {"authorized": transform, "unauthorized": None}
+    test = {what: share(count_correct(net, data.test, how), len(data.test)) for what, how in measured.items()}
+    came_out = {"validation": history.epochs, "test": test}
+    path = record_path(name, folder)
+    if keep_weights:
+        came_out["weights"] = save_weights(path, net, transform)
+    how = environment() | {"device": device_name(pick_device(device)), "seconds": round(history.seconds, 1),
+                           "images_per_second": round(history.images_per_second)}
+    return write_record(path, asked, came_out, how)
+
+
+def device_name(device):
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def run_attacks(name, folder=None, draws=100, device="auto"):
+    """Attack the shipped network of a :class:`Name`, and write and return the record of what came out.
+
+    The thief's images are the validation images without their labels; accuracies are those on the
+    test set.
+    """
+    net, transform, trained = pretrained(name.dataset, name.network, name.transform, name.size, name.seed, folder)
+    data = sets.load(name.dataset, name.size, pick_device(device))
+    net.to(pick_device(device))
+    sigma, p, clip = transform.sigma, transform.p, transform.clip
+    thief_images = data.validation.images
+    began = time.perf_counter()
+    tried = {"direct": attacks.direct(net, thief_images),
+             "brightness": attacks.brightness(net, thief_images, clip=clip),
+             "input_only": attacks.input_only(net, thief_images, sigma, p, draws, name.seed, clip)}
+    came_out = {}
+    for attack, guesses in tried.items():
+        result = access(net, data.test, guesses)
+        came_out[attack] = {"accuracies": result.accuracies, "scores": guesses.scores, "picked": guesses.picked,
+                            "images": result.images}
+        if attack == "brightness":
+            came_out[attack]["shifts"] = [guess.value for guess in guesses.transforms]
+    how = environment() | {"device": device_name(pick_device(device)), "seconds": round(time.perf_counter() - began, 1)}
+    asked = {**name._asdict(), "network_record_sha256": trained["sha256"], "sigma": sigma, "p": p, "clip": clip,
+             "draws": draws, "rounded_to_8_bits": False}
+    return write_record(record_path(name, folder).with_suffix(".attacks.json"), asked, came_out, how)
+
+
+def records(dataset, network, transform, size="mini", attacks=False, folder=None):
+    """All recorded seeds of a run, in order; with ``attacks`` the records of the attacks on them."""
+    name = checked_name(dataset, network, transform, size)
+    suffix = ".attacks.json" if attacks else ".json"
+    found = [path for path in record_path(name, folder).parent.glob("seed*.json")
+             if path.name.endswith(".attacks.json") == attacks]
+    if not found:
+        raise RecordError(f"no record of {dataset}-{size}/{network}/{transform}{suffix}. "
+                          "`python -m apdnn_lite list` shows what is recorded.")
+    return sorted((read_record(path) for path in found), key=lambda record: record["asked"]["seed"])
+
+
+# ---- weights
+
+def save_weights(path, net, transform):
+    """Store network and transform as one safetensors file; returns its name and checksum for the record."""
+    tensors = {f"net.{name}": tensor.cpu().contiguous() for name, tensor in net.state_dict().items()}
+    if transform is not None:
+        tensors |= {f"transform.{name}": tensor.cpu().contiguous() for name, tensor in transform.state_dict().items()}
+    file = Path(path).with_suffix(".safetensors")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, file)
+    return {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+class Pretrained(NamedTuple):
+    """A trained network in evaluation mode, the owner's transform (None for a baseline), and the record."""
+
+    net: torch.nn.Module
+    transform: Transform | None
+    record: dict
+
+
+def pretrained(dataset="fashion_mnist", network="resnet20", transform="fixed", size="mini", seed=0, folder=None):
+    """Load a trained network that comes with the package: ``net, key, record = pretrained(...)``.
+
+    The weight file is verified against the checksum in its record.
+    Raises ValueError for an unknown name, :class:`RecordError` if there is no such network or a
+    file is damaged or altered.
+    """
+    name = checked_name(dataset, network, transform, size, seed)
+    path = record_path(name, folder)
+    record = read_record(path)
+    weights = record["came_out"].get("weights")
+    if weights is None:
+        raise RecordError(f"{name} is recorded, but its weights are not stored. "
+                          "`python -m apdnn_lite list` shows which are.")
+    file = path.with_name(weights["file"])
+    content = file.read_bytes() if file.exists() else b""
+    found = hashlib.sha256(content).hexdigest()
+    if found != weights["sha256"]:
+        raise RecordError(f"{file} is {'altered or truncated' if content else 'missing'}: expected SHA-256 "
+                          f"{weights['sha256']}, found {found} ({len(content):,} bytes). Restore the file.")
+    tensors = load(content)
+    part = lambda prefix: {key.removeprefix(prefix): value for key, value in tensors.items()  # noqa: E731
+                           if key.startswith(prefix)}
+    state = part("net.")
+    settings = record["asked"]["settings"]
+    shape = image_shape(name.dataset)
+    net = build(name.network, shape[0], len(CLASSES[name.dataset]), shape[1])
+    net.load_state_dict(state)
+    owner = None
+    if settings is not None:
+        options = {key: value for key, value in settings.items() if key != "kind"}
+        owner = TRANSFORM_KINDS[settings["kind"]](**options)
+        owner.load_state_dict(part("transform."))
+    return Pretrained(net.eval(), owner, record)
+
+
+def image_shape(dataset):
+    """(C, H, W) of a data set's images."""
+    return (3, 32, 32) if dataset == "cifar10" else (1, 28, 28)

@@ -1,0 +1,289 @@
+"""Train a network, plainly or together with the owner's transform.
+
+``fit`` takes a training and a validation split and never sees the test split. A batch of raw images
+and the same batch processed go through the network as one concatenated batch: batch normalisation
+then sees the same mixture throughout, and one large pass is faster than two small ones.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from .evaluate import access, accuracy
+from .losses import AntiPiracyLoss
+
+OPTIMIZERS = {
+    "adam": lambda groups, lr: torch.optim.AdamW(groups, lr, fused=True),
+    "sgd": lambda groups, lr: torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True),
+}
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what to do."""
+
+
+@dataclass
+class History:
+    """What happened in training.
+
+    epochs: one dict per finished epoch, with the means of the loss terms over the training images
+        and the accuracies on the validation split ("authorized" and "unauthorized", or "accuracy"
+        for a plain network).
+    seconds: spent in training and validation, without earlier parts of a resumed run.
+    images_per_second: training images (each counted once, though the network sees it raw and
+        processed) per second of training, validation left out.
+    interrupted: whether training was stopped with Ctrl-C.
+    """
+
+    epochs: list = field(default_factory=list)
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    interrupted: bool = False
+
+    def __getitem__(self, name):
+        """One column: ``history["authorized"]`` lists the figure of each epoch."""
+        return [epoch[name] for epoch in self.epochs]
+
+    def __str__(self):
+        if not self.epochs:
+            return "no epoch finished"
+        figures = ", ".join(f"{name} {value:.1%}" for name, value in self.epochs[-1].items()
+                            if name in ("accuracy", "authorized", "unauthorized"))
+        return f"{len(self.epochs)} epochs; on the validation split: {figures}"
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random crops and flips of a batch of raw images (N, C, H, W); the owner's transform comes after.
+
+    crop: each image moves by up to this many pixels each way; what comes in is black.
+    flip: whether half of the images are mirrored (wrong for digits).
+    """
+
+    crop: int = 2
+    flip: bool = True
+
+    def __call__(self, images, generator):
+        count, _, height, width = images.shape
+        draw = lambda high: torch.randint(high, (count,), generator=generator).to(images.device)  # noqa: E731
+        rows, columns, mirrored = draw(2 * self.crop + 1), draw(2 * self.crop + 1), draw(2).bool()
+        padded = F.pad(images, (self.crop,) * 4)
+        row = (rows[:, None] + torch.arange(height, device=images.device))[:, None, :, None]
+        column = columns[:, None] + torch.arange(width, device=images.device)
+        if self.flip:
+            column = torch.where(mirrored[:, None], column.flip(1), column)
+        batch = torch.arange(count, device=images.device)[:, None, None, None]
+        channel = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
+        return padded[batch, channel, row, column[:, None, None, :]]
+
+
+def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_size=128, lr=2e-3,
+        optimizer="adam", weight_decay=0.0, augment=None, device="auto", seed=0, checkpoint=None, progress=True):
+    """Train ``net`` in place and return its :class:`History`; the network is left in evaluation mode.
+
+    net: any module from pixels (N, C, H, W) to logits (N, num_classes).
+    train, validation: splits; there is no parameter for the test split.
+    transform: the owner's; its parameters, if it has any, are trained too. Without one the network
+        is trained plainly, with cross-entropy.
+    loss: an :class:`~apdnn_lite.losses.AntiPiracyLoss`, for training with a transform.
+    lr: the peak of a one-cycle schedule (Smith and Topin, 2018).
+    optimizer: "adam" or "sgd" (Nesterov, momentum 0.9).
+    weight_decay: of the network only; on a transform it would be a hidden γ.
+    augment: a function of a batch of raw images and a generator, such as :class:`Augment`.
+    device: "auto" takes a CUDA device if there is one, with mixed precision.
+    checkpoint: a file, written after each epoch. If it is there already, training goes on from it;
+        on the CPU it ends with the same weights, bit for bit, as without the stop.
+
+    Ctrl-C stops training and keeps what was learned. Raises ValueError for settings that make no
+    sense, TrainingError if the loss is no longer finite or the checkpoint belongs to another run.
+    """
+    if loss is not None and transform is None:
+        raise ValueError("a loss needs a transform: a plain network is trained with cross-entropy")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"unknown optimizer {optimizer!r}: expected one of {', '.join(OPTIMIZERS)}")
+    if not (epochs >= 1 and batch_size >= 1 and lr > 0 and weight_decay >= 0):
+        raise ValueError("expected epochs ≥ 1, batch_size ≥ 1, lr > 0 and weight_decay ≥ 0, got "
+                         f"{epochs}, {batch_size}, {lr} and {weight_decay}")
+    device = pick_device(device)
+    loss = loss or AntiPiracyLoss()
+    run = Run(net, train, transform, loss, optimizer, lr, weight_decay, epochs, batch_size, augment, seed, device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        if checkpoint is not None and Path(checkpoint).exists():
+            run.resume(Path(checkpoint))
+        return run.train(validation.to(device), checkpoint, progress)
+
+
+def pick_device(device="auto"):
+    """A torch.device; "auto" is CUDA if there is one, else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+class Run:
+    """One training run and all of its state: what ``fit`` sets up, goes through and can save."""
+
+    def __init__(self, net, train, transform, loss, optimizer, lr, weight_decay, epochs, batch_size, augment,
+                 seed, device):
+        self.net = net.to(device, memory_format=torch.channels_last)
+        self.transform = None if transform is None else transform.to(device)
+        self.loss, self.augment, self.device = loss, augment, device
+        self.images = train.images.to(device)  # the whole split stays on the device
+        self.labels = train.labels.to(device)
+        self.epochs, self.batch_size = epochs, batch_size
+        self.steps_per_epoch = -(-len(train) // batch_size)
+        groups = [{"params": list(net.parameters()), "weight_decay": weight_decay}]
+        if transform is not None and list(transform.parameters()):
+            groups.append({"params": list(transform.parameters()), "weight_decay": 0.0})
+        self.optimizer = OPTIMIZERS[optimizer](groups, lr)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, lr, epochs * self.steps_per_epoch)
+        # bfloat16 needs no scaling of the loss; float16, on older cards, does.
+        self.half = (torch.bfloat16 if device.type == "cuda"
+                     and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda" and self.half == torch.float16)
+        self.generator = torch.Generator().manual_seed(seed)  # the order of the batches, and augmentation
+        self.history = History()
+        self.settings = {
+            "net": repr(net), "transform": repr(transform), "loss": repr(loss), "optimizer": optimizer, "lr": lr,
+            "weight_decay": weight_decay, "epochs": epochs, "batch_size": batch_size, "augment": repr(augment),
+            "seed": seed, "images": list(train.images.shape), "pixel_sum": float(train.images.double().sum()),
+        }
+
+    def train(self, validation, checkpoint, progress):
+        start, training_seconds = time.perf_counter(), 0.0
+        first = len(self.history.epochs)
+        bar = tqdm(total=self.epochs * self.steps_per_epoch, initial=first * self.steps_per_epoch, unit="batch",
+                   desc=f"epoch {first + 1}/{self.epochs}", disable=not progress, ncols=90,
+                   file=sys.stdout, ascii=False, mininterval=0.5)  # a notebook shows standard error in red
+        try:
+            for epoch in range(first, self.epochs):
+                bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
+                began = time.perf_counter()
+                row = self.one_epoch(bar)
+                training_seconds += time.perf_counter() - began
+                row |= self.validate(validation)
+                self.history.epochs.append(row)
+                if checkpoint is not None:
+                    self.save(Path(checkpoint))
+        except KeyboardInterrupt:
+            self.history.interrupted = True
+            print(f"\nStopped in epoch {len(self.history.epochs) + 1} of {self.epochs}. The network keeps what it has "
+                  "learned." + (f" The same call goes on after the last finished epoch, from {checkpoint}."
+                                if checkpoint is not None and Path(checkpoint).exists() else ""))
+        finally:
+            bar.close()
+            self.net.eval()
+        self.history.seconds = time.perf_counter() - start
+        trained = (len(self.history.epochs) - first) * len(self.labels)
+        self.history.images_per_second = trained / training_seconds if training_seconds else 0.0
+        return self.history
+
+    def one_epoch(self, bar):
+        """Every training image once; returns the means of the loss terms."""
+        self.net.train()
+        order = torch.randperm(len(self.labels), generator=self.generator).to(self.device)
+        sums = 0.0
+        for index in order.split(self.batch_size):
+            images, labels = self.images[index], self.labels[index]
+            if self.augment is not None:
+                images = self.augment(images, self.generator)  # before the transform: a key must not move
+            terms = self.step(images, labels)
+            sums = sums + torch.stack(terms).detach() * len(index)  # stays on the device: no waiting for it
+            bar.update()
+        means = (sums / len(self.labels)).tolist()
+        if not all(map(torch.isfinite, torch.tensor(means))):
+            raise TrainingError(f"the loss is not finite any more (epoch {len(self.history.epochs) + 1}): "
+                                "lower the learning rate, or check that the transform gives finite pixels.")
+        return dict(zip(("loss",) if self.transform is None else ("loss", "E_p", "E_r", "size"), means))
+
+    def step(self, images, labels):
+        """One forward and backward pass and one step of the optimizer; returns the loss, or its four terms."""
+        if self.transform is None:
+            terms = (F.cross_entropy(self.logits(images), labels),)
+        else:
+            processed = self.transform(images)
+            logits_processed, logits_raw = self.logits(torch.cat([processed, images])).chunk(2)
+            terms = self.loss(logits_processed, logits_raw, labels, processed - images)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(terms[0]).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        return terms
+
+    def logits(self, images):
+        """The network's logits in float32; on CUDA its inside runs in half precision."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.half, enabled=self.device.type == "cuda"):
+            return self.net(images).float() if self.device.type == "cuda" else self.net(images)
+
+    def validate(self, validation):
+        if self.transform is None:
+            return {"accuracy": accuracy(self.net, validation)}
+        measured = access(self.net, validation, self.transform)
+        return {"authorized": measured.authorized, "unauthorized": measured.unauthorized}
+
+    # ---- the checkpoint: one safetensors file, with what is no tensor as JSON in its header
+
+    def save(self, path):
+        tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
+        if self.transform is not None:
+            tensors |= {f"transform.{name}": tensor for name, tensor in self.transform.state_dict().items()}
+        state = self.optimizer.state_dict()
+        for number, slots in state["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in slots.items()}
+        tensors |= {f"random.{name}": tensor for name, tensor in self.random_state().items()}
+        header = {"settings": self.settings, "epochs": self.history.epochs, "groups": state["param_groups"],
+                  "schedule": self.schedule.state_dict(), "scaler": self.scaler.state_dict()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(path.name + ".part")
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished,
+                  {"checkpoint": json.dumps(header)})
+        os.replace(unfinished, path)  # a kill at any moment leaves the old checkpoint or the new one
+
+    def resume(self, path):
+        try:
+            with safe_open(path, "pt", device=str(self.device)) as file:
+                header = json.loads(file.metadata()["checkpoint"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except Exception as error:
+            raise TrainingError(f"{path} is no checkpoint, or a damaged one ({error}). Remove it to start anew.") from error
+        different = [f"{name} is {self.settings[name]}, was {value}" for name, value in header["settings"].items()
+                     if self.settings.get(name) != value]
+        if different:
+            raise TrainingError(f"{path} is the checkpoint of another run: {'; '.join(different)}. "
+                                "Remove it, or name another file.")
+        part = lambda prefix: {name.removeprefix(prefix): tensor for name, tensor in tensors.items()  # noqa: E731
+                               if name.startswith(prefix)}
+        self.net.load_state_dict(part("net."))
+        if self.transform is not None:
+            self.transform.load_state_dict(part("transform."))
+        slots = {}
+        for name, tensor in part("optimizer.").items():
+            number, slot = name.split(".")
+            slots.setdefault(int(number), {})[slot] = tensor
+        self.optimizer.load_state_dict({"state": slots, "param_groups": header["groups"]})
+        self.schedule.load_state_dict(header["schedule"])
+        self.scaler.load_state_dict(header["scaler"])
+        self.generator.set_state(tensors["random.generator"].cpu())
+        torch.set_rng_state(tensors["random.torch"].cpu())
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.device)
+        self.history.epochs = header["epochs"]
+
+    def random_state(self):
+        state = {"generator": self.generator.get_state(), "torch": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
