@@ -53,7 +53,7 @@ class Recipe:
 # One recipe a network, the same for the plain baseline and for every transform.
 RECIPES = {
     "simple_cnn": Recipe(),
-    "resnet20": Recipe(epochs=16, lr=5e-3, weight_decay=5e-4, crop=2, flip=True),
+    "resnet20": Recipe(epochs=16, optimizer="sgd", lr=0.1, weight_decay=5e-4, crop=2, flip=True),
 }
 TRANSFORMS = ("baseline", "fixed", "fixed-clipped")
 
