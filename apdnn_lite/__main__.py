@@ -6,7 +6,7 @@ from pathlib import Path
 
 from . import data, experiments
 from .evaluate import count_correct
-from .training import TrainingError
+from .training import TrainingError, pick_device
 
 
 def main(arguments=None):
@@ -109,12 +109,16 @@ def show_data(options):
 
 
 def check(options):
+    paths = sorted(options.folder.rglob("seed*.safetensors"))
+    if not paths:
+        raise experiments.RecordError(f"no stored networks in {options.folder}")
     failed = False
-    for path in sorted(options.folder.rglob("seed*.safetensors")):
+    for path in paths:
         asked = experiments.read_record(path.with_suffix(".json"))["asked"]
         name = experiments.Name(*(asked[part] for part in experiments.Name._fields))
         net, transform, record = experiments.pretrained(name.dataset, name.network, name.transform, name.size,
                                                         name.seed, options.folder)
+        net.to(pick_device(options.device))
         test = data.load(name.dataset, name.size).test
         for what, recorded in record["came_out"]["test"].items():
             found = count_correct(net, test, None if what == "unauthorized" else transform)

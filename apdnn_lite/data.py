@@ -359,7 +359,7 @@ def from_folder(root, image_size=None, grey=False, name=None, **split):
     root = Path(root)
     try:
         folder = import_torchvision().datasets.ImageFolder(root)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{root}: expected one folder of pictures for each class, as in root/cat/001.png "
                         f"({error}).") from error
     pictures = [read_picture(path, grey) for path, _ in folder.samples]

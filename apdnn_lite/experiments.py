@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+import statistics
 import subprocess
 import time
 from dataclasses import asdict, dataclass
@@ -220,6 +221,8 @@ def run_attacks(name, folder=None, draws=100, device="auto"):
     test set.
     """
     net, transform, trained = pretrained(name.dataset, name.network, name.transform, name.size, name.seed, folder)
+    if transform is None:
+        raise ValueError(f"{name} is a plain network: there is no transform to attack")
     data = sets.load(name.dataset, name.size, pick_device(device))
     net.to(pick_device(device))
     sigma, p, clip = transform.sigma, transform.p, transform.clip
@@ -251,6 +254,17 @@ def records(dataset, network, transform, size="mini", attacks=False, folder=None
         raise RecordError(f"no record of {dataset}-{size}/{network}/{transform}{suffix}. "
                           "`python -m apdnn_lite list` shows what is recorded.")
     return sorted((read_record(path) for path in found), key=lambda record: record["asked"]["seed"])
+
+
+def across_seeds(records, what="authorized"):
+    """Mean, standard deviation and number of the recorded test accuracies called ``what``.
+
+    what: "authorized", "unauthorized", or "accuracy" for a baseline. The standard deviation is that
+    of a sample (n − 1); with one seed it is None.
+    """
+    accuracies = [record["came_out"]["test"][what]["accuracy"] for record in records]
+    sd = statistics.stdev(accuracies) if len(accuracies) > 1 else None
+    return statistics.mean(accuracies), sd, len(accuracies)
 
 
 # ---- weights

@@ -39,7 +39,7 @@ class History:
     epochs: one dict per finished epoch, with the means of the loss terms over the training images
         and the accuracies on the validation split ("authorized" and "unauthorized", or "accuracy"
         for a plain network).
-    seconds: spent in training and validation, without earlier parts of a resumed run.
+    seconds: spent in training and validation, the earlier parts of a resumed run included.
     images_per_second: training images (each counted once, though the network sees it raw and
         processed) per second of training, validation left out.
     interrupted: whether training was stopped with Ctrl-C.
@@ -161,7 +161,7 @@ class Run:
         }
 
     def train(self, validation, checkpoint, progress):
-        start, training_seconds = time.perf_counter(), 0.0
+        training_seconds, before, start = 0.0, self.history.seconds, time.perf_counter()
         first = len(self.history.epochs)
         bar = tqdm(total=self.epochs * self.steps_per_epoch, initial=first * self.steps_per_epoch, unit="batch",
                    desc=f"epoch {first + 1}/{self.epochs}", disable=not progress, ncols=90,
@@ -174,6 +174,7 @@ class Run:
                 training_seconds += time.perf_counter() - began
                 row |= self.validate(validation)
                 self.history.epochs.append(row)
+                self.history.seconds = before + time.perf_counter() - start
                 if checkpoint is not None:
                     self.save(Path(checkpoint))
         except KeyboardInterrupt:
@@ -184,7 +185,7 @@ class Run:
         finally:
             bar.close()
             self.net.eval()
-        self.history.seconds = time.perf_counter() - start
+        self.history.seconds = before + time.perf_counter() - start
         trained = (len(self.history.epochs) - first) * len(self.labels)
         self.history.images_per_second = trained / training_seconds if training_seconds else 0.0
         return self.history
@@ -244,7 +245,8 @@ class Run:
         for number, slots in state["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in slots.items()}
         tensors |= {f"random.{name}": tensor for name, tensor in self.random_state().items()}
-        header = {"settings": self.settings, "epochs": self.history.epochs, "groups": state["param_groups"],
+        header = {"settings": self.settings, "epochs": self.history.epochs,
+                  "seconds": self.history.seconds, "groups": state["param_groups"],
                   "schedule": self.schedule.state_dict(), "scaler": self.scaler.state_dict()}
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".part")
@@ -269,9 +271,12 @@ class Run:
         self.net.load_state_dict(part("net."))
         if self.transform is not None:
             self.transform.load_state_dict(part("transform."))
-        slots = {}
+        slots, parameters = {}, [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         for name, tensor in part("optimizer.").items():
             number, slot = name.split(".")
+            like = parameters[int(number)]
+            if tensor.shape == like.shape:  # channels-last again: a fused optimizer reads both in the order of memory
+                tensor = torch.empty_like(like).copy_(tensor)
             slots.setdefault(int(number), {})[slot] = tensor
         self.optimizer.load_state_dict({"state": slots, "param_groups": header["groups"]})
         self.schedule.load_state_dict(header["schedule"])
@@ -280,7 +285,7 @@ class Run:
         torch.set_rng_state(tensors["random.torch"].cpu())
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.device)
-        self.history.epochs = header["epochs"]
+        self.history.epochs, self.history.seconds = header["epochs"], header["seconds"]
 
     def random_state(self):
         state = {"generator": self.generator.get_state(), "torch": torch.get_rng_state()}
