@@ -1,0 +1,67 @@
+# Two commands are enough: `make book` builds the book, `make test` tests it.
+# Each makes the virtual environment .venv first if it is missing or out of date.
+
+PYTHON ?= python3
+PORT ?= 8000
+CHAPTER ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+VENDOR := _vendor/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help book test refresh serve lab bench clean
+
+help:  ## show this list
+	@echo "make book      build the book (about 1 minute after the first set-up)"
+	@echo "make serve     show the built book on http://127.0.0.1:$(PORT)  (PORT=8000)"
+	@echo "make lab       open the chapters in JupyterLab"
+	@echo "make test      run the unit tests and every notebook (PYTEST_ARGS='-k fixed')"
+	@echo "make refresh   execute all chapters again and save their outputs"
+	@echo "               (one only: CHAPTER=book/06_fixed.ipynb)"
+	@echo "make bench     measure the speed of training"
+	@echo "make clean     remove what was built; 'rm -r $(VENV)' removes the environment"
+	@echo "Another Python: make book PYTHON=python3.12"
+
+# The stamp is written last, so that an install that was cut off starts again.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not. Try: make book PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.txt
+	@touch $@
+
+# Scripts for formulas and widgets, so that the pages need no other host.
+$(VENDOR): tools/vendor.py tools/offline/package.json tools/offline/package-lock.json | $(READY)
+	$(BIN)/python tools/vendor.py
+
+# -W --keep-going: every warning is reported, and any of them fails the build;
+# -n: a cross-reference that leads nowhere is a warning; --all: every page anew, for
+# a second build of what did not change would not repeat its warnings, nor copy
+# changed style sheets. It takes seconds.
+book: $(READY) $(VENDOR)  ## build the HTML
+	$(BIN)/jupyter-book build . --all -W --keep-going -n
+	@echo
+	@echo "The book is built. 'make serve' shows it on localhost; or open"
+	@echo "  $(CURDIR)/_build/html/index.html"
+
+test: $(READY)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+refresh: $(READY)
+	$(BIN)/python tools/refresh.py $(CHAPTER)
+
+serve:
+	@$(PYTHON) tools/serve.py --port $(PORT)
+
+lab: $(READY)
+	$(BIN)/jupyter lab book/welcome.ipynb
+
+bench: $(READY)
+	$(BIN)/python benchmarks/throughput.py
+
+clean:
+	rm -rf _build _vendor .pytest_cache .hypothesis build *.egg-info
+	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +

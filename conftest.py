@@ -1,0 +1,87 @@
+"""What all tests share: a small machine, no network, and an order.
+
+Unit tests live in tests/, notebooks in book/; pyproject.toml says how pytest runs
+them. This file is imported before any of them, and before torch is.
+"""
+
+import os
+import random
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent
+OFFLINE = ROOT / "tests" / "offline"
+
+# One thread per process. pytest runs two workers, each with the kernel of a
+# notebook; with as many threads as cores each, they would fight over the cores,
+# and a training cell would take several times as long. The libraries read these
+# when they are loaded, so they have to be set before, here and for the kernels,
+# which inherit them.
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    os.environ[name] = "1"
+
+# No network: in this process now, in every Python started from it by PYTHONPATH.
+# A proxy on this machine would be a way round.
+for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[name]
+if str(OFFLINE) not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
+runpy.run_path(str(OFFLINE / "sitecustomize.py"))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--order-seed", type=int, help="the seed of an earlier run, to run the unit tests in its order")
+
+
+def pytest_configure(config):
+    # All workers have to agree on the order; they are given the seed below.
+    if hasattr(config, "workerinput"):
+        config.option.order_seed = config.workerinput["order_seed"]
+    elif config.option.order_seed is None:
+        config.option.order_seed = random.SystemRandom().randrange(10**6)
+    try:
+        from hypothesis import settings
+    except ImportError:
+        return
+    # Timings are never tested: on a busy machine an example may take long.
+    settings.register_profile("book", deadline=None, print_blob=True)
+    settings.load_profile("book")
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_configure_node(node):
+    node.workerinput["order_seed"] = node.config.option.order_seed
+
+
+def pytest_report_header(config):
+    return f"unit tests in random order: --order-seed={config.option.order_seed}; network cut off"
+
+
+def announced_seconds(path):
+    """The running time that a notebook announces at its top; 0 if it does not."""
+    found = re.search(r"Running time\W*(?:about |under )?([\d.]+) *(s|min)", path.read_text(encoding="utf-8"))
+    return float(found[1]) * (60 if found[2] == "min" else 1) if found else 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Notebooks first, the longest first, their cells in order; then the unit tests, shuffled."""
+    notebooks = [item for item in items if item.path.suffix == ".ipynb"]
+    seconds = {path: announced_seconds(path) for path in {item.path for item in notebooks}}
+    notebooks.sort(key=lambda item: (-seconds[item.path], item.path))  # stable: cells stay in order
+
+    # Whole files are shuffled, then the tests in each, so that what a file sets up
+    # for all of its tests is set up once.
+    shuffle = random.Random(config.option.order_seed).shuffle
+    files = {}
+    for item in items:
+        if item.path.suffix != ".ipynb":
+            files.setdefault(item.path, []).append(item)
+    order = list(files)
+    shuffle(order)
+    for path in order:
+        shuffle(files[path])
+    items[:] = notebooks + [item for path in order for item in files[path]]

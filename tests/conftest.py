@@ -1,0 +1,5 @@
+import matplotlib
+
+# Unit tests draw to memory, never to a window. (Set here and not by MPLBACKEND: the
+# notebooks' kernels would inherit that, and then show no figures.)
+matplotlib.use("Agg")

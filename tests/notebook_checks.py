@@ -1,0 +1,317 @@
+"""What every chapter has to keep, checked without running it.
+
+Each check takes a `Notebook` and yields one message for each thing that is wrong;
+the message says which notebook, which cell, and what was expected. CHECKS lists
+them. test_notebooks.py applies them to the book, and to toys that break each rule.
+"""
+
+import ast
+import base64
+import re
+from functools import cached_property
+from pathlib import Path
+
+import nbformat
+
+IMAGE_LIMIT = 100_000  # bytes
+NOTEBOOK_LIMIT = 2_000_000  # bytes
+ALT_LENGTH = 40  # characters; "a plot" says nothing to who cannot see it
+EXERCISES = 3
+
+# ::: or ``` , a directive's name, its argument; its options and content; the same fence
+DIRECTIVE = re.compile(
+    r"^(?P<fence>:{3,}|`{3,})\{(?P<name>[\w-]+)\}[ \t]*(?P<argument>[^\n]*)\n(?P<body>.*?)^(?P=fence)[ \t]*$", re.M | re.S
+)
+# A path of somebody's machine, not a part of a longer path or of a web address.
+MACHINE_PATH = re.compile(r"(?<![\w./~-])(?:/(?:work|root)|/(?:home|Users)/[\w.-]+|[A-Z]:\\Users)(?![\w-])")
+
+
+class Notebook:
+    def __init__(self, path: Path):
+        self.path = path
+        self.content = nbformat.read(path, as_version=4)
+        self.cells = self.content.cells
+
+    def at(self, number):
+        """'06_fixed.ipynb, cell 12 (key = ap.Fixed(…)'; cells are counted from 0."""
+        source = self.cells[number].source.strip()
+        first = source.splitlines()[0] if source else "empty"
+        return f"{self.path.name}, cell {number} ({first[:50]})"
+
+    @cached_property
+    def code(self):
+        return [(number, cell) for number, cell in enumerate(self.cells) if cell.cell_type == "code"]
+
+    @cached_property
+    def markdown(self):
+        return [(number, cell) for number, cell in enumerate(self.cells) if cell.cell_type == "markdown"]
+
+    @cached_property
+    def text(self):
+        return "\n\n".join(cell.source for _, cell in self.markdown)
+
+    @cached_property
+    def directives(self):
+        """(cell number, name, argument, body) of every MyST directive, in order."""
+        return [
+            (number, found["name"], found["argument"].strip(), found["body"])
+            for number, cell in self.markdown
+            for found in DIRECTIVE.finditer(cell.source)
+        ]
+
+    @cached_property
+    def solutions(self):
+        """{label: (number of the first cell, numbers of the cells between, body of the start)}"""
+        found, opened = {}, None
+        for number, name, argument, body in self.directives:
+            if name == "solution-start":
+                opened = (argument, number, body)
+            elif name == "solution-end" and opened:
+                label, start, start_body = opened
+                found[label] = (start, range(start + 1, number), start_body)
+                opened = None
+        return found
+
+    @cached_property
+    def in_solutions(self):
+        return {number for _, between, _ in self.solutions.values() for number in between}
+
+
+def tree(cell):
+    """The cell's syntax tree. Lines for IPython (%magic, !command) are left out."""
+    lines = ["pass" if line.startswith(("%", "!")) else line for line in cell.source.splitlines()]
+    return ast.parse("\n".join(lines))
+
+
+def has_assert(cell):
+    return any(isinstance(node, ast.Assert) for node in ast.walk(tree(cell)))
+
+
+def option(body, name):
+    found = re.search(rf"^:{name}:[ \t]*(.*?)[ \t]*$", body, re.M)
+    return found[1] if found else ""
+
+
+# --- it was run -------------------------------------------------------------------
+
+
+def executed_in_order(notebook):
+    for expected, (number, cell) in enumerate(notebook.code, start=1):
+        if cell.execution_count != expected:
+            yield (
+                f"{notebook.at(number)}: execution count is {cell.execution_count}, expected {expected}: every code cell "
+                "runs once, from a fresh kernel, in order (make refresh)"
+            )
+
+
+def no_errors(notebook):
+    for number, cell in notebook.code:
+        for output in cell.outputs:
+            text = output.get("text", "")
+            if output.output_type == "error":
+                yield f"{notebook.at(number)}: stored the error {output.ename}: {output.evalue}; expected none"
+            elif "Traceback (most recent call last)" in text:
+                yield f"{notebook.at(number)}: stored a traceback on {output.name}; expected none"
+            elif output.get("name") == "stderr" and "Warning" in text:
+                yield f"{notebook.at(number)}: stored a warning; expected none: {text.strip()[:200]}"
+
+
+def marks_and_asserts(notebook):
+    lesson = [cell for number, cell in notebook.code if number not in notebook.in_solutions]
+    if not any(re.search(r"^# *NBVAL_CHECK_OUTPUT\b", cell.source, re.M) for cell in lesson):
+        yield f"{notebook.path.name}: no cell outside the solutions is marked # NBVAL_CHECK_OUTPUT; expected at least one"
+    if not any(has_assert(cell) for cell in lesson):
+        yield f"{notebook.path.name}: no cell outside the solutions has an assert; expected at least one"
+
+
+# --- it can be read ---------------------------------------------------------------
+
+
+def alt_texts(notebook):
+    for number, cell in notebook.code:
+        if any(mime.startswith("image/") for output in cell.outputs for mime in output.get("data", {})):
+            alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+            if len(alt.strip()) < ALT_LENGTH:
+                yield (
+                    f"{notebook.at(number)}: shows an image; expected an alt text of at least {ALT_LENGTH} characters in "
+                    f"the cell's metadata mystnb.image.alt, found {alt!r}"
+                )
+    for number, cell in notebook.markdown:
+        if re.search(r"!\[\s*\]\(", cell.source):
+            yield f"{notebook.at(number)}: an image without an alt text; expected ![what it shows](…)"
+    for number, name, argument, body in notebook.directives:
+        if name in ("image", "figure") and len(option(body, "alt")) < ALT_LENGTH:
+            yield f"{notebook.at(number)}: {name} {argument}: expected :alt: of at least {ALT_LENGTH} characters"
+
+
+def sizes(notebook):
+    size = notebook.path.stat().st_size
+    if size > NOTEBOOK_LIMIT:
+        yield f"{notebook.path.name}: {size:,} bytes; expected at most {NOTEBOOK_LIMIT:,}"
+    for number, cell in notebook.code:
+        for output in cell.outputs:
+            for mime, data in output.get("data", {}).items():
+                if mime.startswith("image/"):
+                    size = len(data.encode()) if "svg" in mime else len(base64.b64decode(data))
+                    if size > IMAGE_LIMIT:
+                        yield f"{notebook.at(number)}: an {mime} of {size:,} bytes; expected at most {IMAGE_LIMIT:,}"
+
+
+def no_machine_paths(notebook):
+    for number, cell in enumerate(notebook.cells):
+        texts = [("source", cell.source)]
+        for output in cell.get("outputs", []):
+            texts.append(("output", output.get("text", "")))
+            # not the images, whose base64 may contain anything
+            texts += [("output", text) for mime, text in output.get("data", {}).items() if mime.startswith("text/")]
+        for where, text in texts:
+            if found := MACHINE_PATH.search(text):
+                yield f"{notebook.at(number)}: the {where} names {found[0]}, a path of one machine; expected none"
+
+
+# --- it has the parts of a chapter ------------------------------------------------
+
+
+def opening(notebook):
+    first = notebook.cells[0] if notebook.cells else None
+    if first is None or first.cell_type != "markdown" or not re.match(r"(\([\w-]+\)=\n+)?# \S", first.source):
+        yield f"{notebook.path.name}: expected the first cell to be markdown that starts with a title, '# …'"
+        return
+    boxes = "\n".join(body for number, _, _, body in notebook.directives if number == 0)
+    for words in ("You will be able to", "You need", "Running time"):
+        if words not in boxes:
+            yield f"{notebook.at(0)}: expected a box (:::{{admonition}} …) in the first cell that says '{words}'"
+
+
+def headings(notebook):
+    for heading in ("Summary", "Exercises", "What comes next"):
+        if not re.search(rf"^## {heading}[ \t]*$", notebook.text, re.M):
+            yield f"{notebook.path.name}: expected a heading '## {heading}'"
+
+
+def exercises(notebook):
+    name = notebook.path.name
+    labels = [
+        (number, option(body, "label")) for number, kind, _, body in notebook.directives if kind in ("exercise", "exercise-start")
+    ]
+    if len(labels) < EXERCISES:
+        yield f"{name}: {len(labels)} exercises; expected at least {EXERCISES}"
+    for number, label in labels:
+        if not label.startswith("ex-"):
+            yield f"{notebook.at(number)}: an exercise with the label {label!r}; expected ':label: ex-…'"
+        elif label not in notebook.solutions:
+            yield f"{notebook.at(number)}: {label} has no solution; expected solution-start {label} … solution-end"
+    for label, (start, between, body) in notebook.solutions.items():
+        where = f"{notebook.at(start)}: the solution of {label}"
+        if label not in [known for _, known in labels]:
+            yield f"{where} belongs to no exercise of this notebook"
+        if "dropdown" not in option(body, "class").split():
+            yield f"{where} is not folded; expected ':class: dropdown'"
+        code = [number for number in between if notebook.cells[number].cell_type == "code"]
+        if not any(has_assert(notebook.cells[number]) for number in code):
+            yield f"{where} is not tested; expected a code cell with an assert between solution-start and solution-end"
+        for number in code:
+            if notebook.cells[number].metadata.get("jupyter", {}).get("source_hidden") is not True:
+                yield (
+                    f"{notebook.at(number)}: a solution that JupyterLab shows unfolded; expected the cell's metadata "
+                    "jupyter.source_hidden to be true"
+                )
+
+
+# --- its sliders are tested -------------------------------------------------------
+
+TAKES_A_CALLBACK = {"interact", "interact_manual", "interactive", "interactive_output", "observe", "on_click"}
+
+
+def callbacks(notebook):
+    """A kernel without a browser never moves a slider, so its function is also called in a cell."""
+    trees = [(number, tree(cell)) for number, cell in notebook.code]
+    functions = {node.name for _, root in trees for node in ast.walk(root) if isinstance(node, ast.FunctionDef)}
+    called = {
+        node.func.id
+        for _, root in trees
+        for node in ast.walk(root)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    for number, root in trees:
+        for node in ast.walk(root):
+            if isinstance(node, ast.FunctionDef):
+                for decorator in node.decorator_list:
+                    target = decorator.func if isinstance(decorator, ast.Call) else decorator
+                    if ast.unparse(target).rpartition(".")[2] in TAKES_A_CALLBACK:
+                        yield (
+                            f"{notebook.at(number)}: {node.name} is decorated with {ast.unparse(target)}; expected "
+                            "interact(function, …), so that the function stays a plain one"
+                        )
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            target = ast.unparse(node.func)
+            callback = node.args[0]
+            # our own helpers may also take a network or images first
+            ours = re.match(r"(ap\.|apdnn_lite\.)widgets\.\w+$", target)
+            if target.rpartition(".")[2] not in TAKES_A_CALLBACK and not ours:
+                continue
+            if ours and not isinstance(callback, ast.Lambda) and ast.unparse(callback) not in functions:
+                continue
+            if not isinstance(callback, ast.Name) or callback.id not in functions:
+                yield (
+                    f"{notebook.at(number)}: {target} gets {ast.unparse(callback)[:60]}; expected a plain function that a "
+                    "cell of this notebook defines by name"
+                )
+            elif callback.id not in called:
+                yield f"{notebook.at(number)}: no cell calls {callback.id}(…) directly; expected one, so that the tests run it"
+
+
+# --- its references lead somewhere ------------------------------------------------
+
+
+def bibliography(folder):
+    file = folder / "references.bib"
+    return set(re.findall(r"^\s*@\w+\s*\{\s*([^,\s]+)", file.read_text(encoding="utf-8"), re.M)) if file.exists() else set()
+
+
+def glossary(folder):
+    """The terms: in a glossary directive, the lines that are not indented."""
+    file = folder / "glossary.md"
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    return {
+        line.partition(" : ")[0].strip().lower()
+        for found in DIRECTIVE.finditer(text)
+        if found["name"] == "glossary"
+        for line in found["body"].splitlines()
+        if line.strip() and not line.startswith((" ", "\t", ":"))
+    }
+
+
+def citations(notebook):
+    cited = [key.strip() for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", notebook.text) for key in keys.split(",")]
+    if not cited:
+        yield f"{notebook.path.name}: cites nothing; expected at least one {{cite}}`key`"
+    for key in sorted(set(cited) - bibliography(notebook.path.parent)):
+        yield f"{notebook.path.name}: cites {key!r}, which is not in references.bib"
+
+
+def terms(notebook):
+    roles = re.findall(r"\{term\}`([^`]+)`", notebook.text)
+    # {term}`key` or {term}`the owner's key <key>`
+    linked = {re.sub(r"\s+", " ", re.sub(r"^.*<(.+)>$", r"\1", role, flags=re.S)).strip().lower() for role in roles}
+    if not linked:
+        yield f"{notebook.path.name}: links no glossary term; expected at least one {{term}}`…`"
+    for term in sorted(linked - glossary(notebook.path.parent)):
+        yield f"{notebook.path.name}: links the term {term!r}, which is not in glossary.md"
+
+
+CHECKS = [
+    executed_in_order,
+    no_errors,
+    marks_and_asserts,
+    alt_texts,
+    sizes,
+    no_machine_paths,
+    opening,
+    headings,
+    exercises,
+    callbacks,
+    citations,
+    terms,
+]

@@ -1,0 +1,197 @@
+"""The checks of notebook_checks.py on every chapter, and on toys that break them."""
+
+import base64
+import copy
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from notebook_checks import CHECKS, Notebook
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter(path, check):
+    problems = list(check(Notebook(path)))
+    assert not problems, "\n" + "\n".join(problems)
+
+
+def entries(node):
+    """Every file that _toc.yml names, at any depth."""
+    found = [node["file"]] if "file" in node else []
+    for key in ("chapters", "sections", "parts"):
+        for child in node.get(key, []):
+            found += entries(child)
+    return found
+
+
+def test_table_of_contents():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    listed = [toc["root"], *entries(toc)]
+    missing = [name for name in listed if not any((ROOT / f"{name}{end}").exists() for end in ("", ".ipynb", ".md"))]
+    assert not missing, f"_toc.yml lists what does not exist: {missing}"
+    unlisted = [path.name for path in CHAPTERS if f"book/{path.stem}" not in listed]
+    assert not unlisted, f"_toc.yml does not list {unlisted}"
+
+
+# --- the checks fail when they should ---------------------------------------------
+
+PIXEL = base64.b64encode(b"not really a PNG").decode()
+ALT = "A line that falls from left to right, from 2.3 to 0.4, and flattens out."
+
+
+def good():
+    """A notebook that keeps every rule."""
+    cells = [
+        new_markdown_cell(
+            "# A title\n\n:::{admonition} In this chapter\n:class: chapter-box\n"
+            "**You will be able to** test.\n\n**You need** nothing.\n\n**Running time**: 2 s.\n:::"
+        ),
+        new_markdown_cell("See {cite}`chen2018, other1999` and the {term}`key`, or {term}`keys <key>`."),
+        new_code_cell("# NBVAL_CHECK_OUTPUT\nprint(1)", outputs=[new_output("stream", name="stdout", text="1\n")]),
+        new_code_cell(
+            "%matplotlib inline\nplot()",
+            outputs=[new_output("display_data", {"image/png": PIXEL, "text/plain": "<Figure>"})],
+            metadata={"mystnb": {"image": {"alt": ALT}}},
+        ),
+        new_code_cell("def show(sigma):\n    return sigma\n\nassert show(0.1) == 0.1"),
+        new_code_cell("interact(show, sigma=(0, 1))\nap.widgets.explore(show)\nap.widgets.playground(net, key)"),
+        new_markdown_cell("## Summary\n\nIt works.\n\n## Exercises"),
+    ]
+    for label in ("ex-a", "ex-b", "ex-c"):
+        cells += [
+            new_markdown_cell(f":::{{exercise}}\n:label: {label}\nDo it.\n:::"),
+            new_markdown_cell(f":::{{solution-start}} {label}\n:class: dropdown\n:::"),
+            new_code_cell("assert True", metadata={"jupyter": {"source_hidden": True}}),
+            new_markdown_cell(":::{solution-end}\n:::"),
+        ]
+    cells.append(new_markdown_cell("## What comes next\n\nMore."))
+    count = 0
+    for cell in cells:
+        if cell.cell_type == "code":
+            count += 1
+            cell.execution_count = count
+    return new_notebook(cells=cells)
+
+
+@pytest.fixture
+def problems(tmp_path):
+    (tmp_path / "references.bib").write_text("@inproceedings{chen2018,\n title={T}}\n@misc{other1999,\n}\n")
+    (tmp_path / "glossary.md").write_text("# Glossary\n\n```{glossary}\nkey\n  What the owner keeps.\n\nSigma\n  A number.\n```\n")
+
+    def find(content):
+        path = tmp_path / "toy.ipynb"
+        nbformat.write(content, path)
+        return {check.__name__: found for check in CHECKS if (found := list(check(Notebook(path))))}
+
+    return find
+
+
+def test_good_notebook_passes(problems):
+    assert problems(good()) == {}
+
+
+def output(number, new):
+    return lambda content: content.cells[number].outputs.append(new)
+
+
+def replace(number, old, new):
+    def change(content):
+        cell = content.cells[number]
+        assert old in cell.source
+        cell.source = cell.source.replace(old, new)
+
+    return change
+
+
+def metadata(number, new):
+    return lambda content: content.cells[number].update(metadata=nbformat.from_dict(new))
+
+
+def without(number):
+    return lambda content: content.cells.pop(number)
+
+
+def renumbered(change):
+    """The change, after which the code cells count from 1 again."""
+
+    def both(content):
+        change(content)
+        for count, cell in enumerate((cell for cell in content.cells if cell.cell_type == "code"), start=1):
+            cell.execution_count = count
+
+    return both
+
+
+BROKEN = {
+    "never run": ("executed_in_order", lambda n: n.cells[2].update(execution_count=None), "cell 2"),
+    "run twice": ("executed_in_order", lambda n: n.cells[4].update(execution_count=9), "is 9, expected 3"),
+    "error": ("no_errors", output(2, new_output("error", ename="ValueError", evalue="bad", traceback=[])), "ValueError: bad"),
+    "warning": (
+        "no_errors",
+        output(2, new_output("stream", name="stderr", text="x.py:1: UserWarning: careful\n")),
+        "careful",
+    ),
+    "traceback": (
+        "no_errors",
+        output(2, new_output("stream", name="stdout", text="Traceback (most recent call last):\n")),
+        "traceback on stdout",
+    ),
+    "nothing compared": ("marks_and_asserts", replace(2, "# NBVAL_CHECK_OUTPUT\n", ""), "NBVAL_CHECK_OUTPUT"),
+    "assert only in solutions": ("marks_and_asserts", replace(4, "assert ", ""), "has an assert"),
+    "no alt text": ("alt_texts", metadata(3, {}), "mystnb.image.alt"),
+    "short alt text": ("alt_texts", metadata(3, {"mystnb": {"image": {"alt": "a plot"}}}), "'a plot'"),
+    "markdown image": ("alt_texts", replace(1, "See", "![](a.svg) See"), "without an alt text"),
+    "figure directive": ("alt_texts", replace(1, "See", ":::{figure} a.svg\n:name: a\nText\n:::\n\nSee"), "figure a.svg"),
+    "big image": (
+        "sizes",
+        lambda n: n.cells[3].outputs[0].data.update({"image/png": base64.b64encode(bytes(100_001)).decode()}),
+        "100,001 bytes",
+    ),
+    "big notebook": ("sizes", output(2, new_output("stream", name="stdout", text="x" * 2_000_000)), "at most 2,000,000"),
+    "path in a source": ("no_machine_paths", replace(2, "print(1)", "open('/home/ada/x.npz')"), "source names /home/ada"),
+    "path in an output": (
+        "no_machine_paths",
+        output(2, new_output("execute_result", {"text/plain": "'/root/.cache'"})),
+        "output names /root",
+    ),
+    "no title": ("opening", replace(0, "# A title", "A title"), "title"),
+    "no running time": ("opening", replace(0, "Running time", "Takes"), "'Running time'"),
+    "no box": ("opening", replace(0, ":::", ""), "'You need'"),
+    "no summary": ("headings", replace(6, "## Summary", "### Summary"), "'## Summary'"),
+    "no end": ("headings", without(-1), "'## What comes next'"),
+    "two exercises": ("exercises", renumbered(lambda n: n.cells.__delitem__(slice(7, 11))), "2 exercises"),
+    "label": ("exercises", replace(7, "ex-a", "a"), "'a'; expected ':label: ex-…'"),
+    "no solution": ("exercises", renumbered(lambda n: n.cells.__delitem__(slice(8, 11))), "ex-a has no solution"),
+    "open solution": ("exercises", replace(8, ":class: dropdown\n", ""), "not folded"),
+    "untested solution": ("exercises", replace(9, "assert True", "True"), "not tested"),
+    "shown solution": ("exercises", metadata(9, {}), "source_hidden"),
+    "lambda": ("callbacks", replace(5, "interact(show", "interact(lambda sigma: sigma"), "gets lambda"),
+    "lambda in a helper": ("callbacks", replace(5, "explore(show", "explore(lambda sigma: sigma"), "gets lambda"),
+    "foreign callback": ("callbacks", replace(5, "interact(show", "slider.observe(elsewhere"), "gets elsewhere"),
+    "decorator": ("callbacks", replace(4, "def show", "@widgets.interact(sigma=1)\ndef show"), "decorated"),
+    "untested callback": ("callbacks", replace(4, "assert show(0.1) == 0.1", "assert True"), "no cell calls show(…)"),
+    "unknown key": ("citations", replace(1, "other1999", "nobody2000"), "'nobody2000'"),
+    "nothing cited": ("citations", replace(1, "{cite}", ""), "cites nothing"),
+    "unknown term": ("terms", replace(1, "keys <key>", "keys <lock>"), "'lock'"),
+    "no term": ("terms", lambda n: n.cells[1].update(source="See {cite}`chen2018`."), "links no glossary term"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_notebook_fails(name, problems):
+    check, change, words = BROKEN[name]
+    content = copy.deepcopy(good())
+    change(content)
+    found = problems(content)
+    assert list(found) == [check], "exactly one check should fail"
+    assert any(words in message and "toy.ipynb" in message for message in found[check]), found[check]
+
+
+def test_every_check_has_been_seen_to_fail():
+    assert {check.__name__ for check in CHECKS} == {check for check, _, _ in BROKEN.values()}

@@ -1,0 +1,120 @@
+"""Toys that the unit tests share: sets and networks so small that a training run takes milliseconds."""
+
+import numpy as np
+import torch
+from torch import nn
+
+import apdnn_lite as ap
+
+QUIET = {"device": "cpu", "progress": False}
+
+
+def toy_split(count=64, channels=1, side=8, classes=10, seed=0):
+    """Random pixels, and every class among the labels."""
+    generator = np.random.default_rng(seed)
+    images = torch.tensor(generator.random((count, channels, side, side)), dtype=torch.float32)
+    labels = torch.tensor(generator.permutation(np.arange(count) % classes))
+    return ap.Split(images, labels, torch.arange(count))
+
+
+def toy_set(side=28, classes=ap.data.CLOTHES, name="fashion_mnist"):
+    """A whole data set of 40 + 20 + 20 images."""
+    parts = [toy_split(count, side=side, classes=len(classes), seed=seed) for seed, count in enumerate((40, 20, 20))]
+    return ap.Dataset(name, "mini", tuple(classes), *parts)
+
+
+class Linear(nn.Module):
+    """logits = W·pixels + b, with known W and b."""
+
+    def __init__(self, weight, bias=None):
+        super().__init__()
+        self.weight = nn.Parameter(torch.as_tensor(weight, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.zeros(len(self.weight)) if bias is None else torch.as_tensor(bias).float())
+
+    def forward(self, x):
+        return x.flatten(1) @ self.weight.T + self.bias
+
+
+def toy_linear(pixels=64, classes=10, seed=0):
+    generator = np.random.default_rng(seed)
+    return Linear(generator.normal(size=(classes, pixels)), generator.normal(size=classes))
+
+
+class TinyCNN(nn.Module):
+    """One convolution and batch normalisation: what small tests of training need, and nothing else."""
+
+    def __init__(self, channels=1, classes=10):
+        super().__init__()
+        self.conv, self.bn, self.fc = nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, classes)
+
+    def forward(self, x):
+        return self.fc(self.bn(self.conv(x)).relu().mean(dim=(2, 3)))
+
+
+class Blind(nn.Module):
+    """Gives every image the same logits. Its parameters and inputs have gradients, and they are zero."""
+
+    def __init__(self, classes=10):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(classes))
+
+    def forward(self, x):
+        return 0 * self.weight + 0 * x.flatten(1).sum(dim=1, keepdim=True)
+
+
+class Learnable(ap.Transform):
+    """One perturbation for all images, found by training."""
+
+    def __init__(self, shape=(1, 8, 8), value=0.1):
+        super().__init__()
+        self.delta = nn.Parameter(torch.full(shape, value))
+
+    def perturbation(self, x):
+        return self.delta
+
+
+class Watched(nn.Module):
+    """A network that notes the batches it is trained on."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.batches = net, []
+
+    def forward(self, x):
+        if self.training:
+            self.batches.append(x.detach().clone())
+        return self.net(x)
+
+
+def state_of(module):
+    """A copy of all parameters and buffers."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def same(one, other):
+    """Whether two states hold the same tensors, bit for bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+# ---- NumPy, as an oracle
+
+def softmax(logits):
+    exponentials = np.exp(np.asarray(logits, np.float64))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def cross_entropy(logits, labels):
+    """Mean over the batch of −log q of the true class."""
+    q = softmax(logits)
+    return np.mean([-np.log(q[row, label]) for row, label in enumerate(labels)])
+
+
+def true_probability(logits, labels):
+    """Mean over the batch of the q of the true class."""
+    q = softmax(logits)
+    return np.mean([q[row, label] for row, label in enumerate(labels)])
+
+
+def squared_norm(perturbation):
+    """Mean over the batch of each sample's sum of squares."""
+    return np.mean([sum(value ** 2 for value in sample.flatten()) for sample in np.asarray(perturbation, np.float64)])
