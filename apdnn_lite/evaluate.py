@@ -31,14 +31,18 @@ def device_of(module):
 
 
 @torch.no_grad()
-def predict(net, images, transform=None, batch_size=500):
-    """Logits (N, num_classes) for raw images (N, C, H, W), processed by ``transform`` if there is one."""
+def predict(net, images, transform=None, batch_size=None):
+    """Logits (N, num_classes) for raw images (N, C, H, W), processed by ``transform`` if there is one.
+
+    batch_size: by default 100 on the CPU, where small batches stay in its cache, and 2,000 elsewhere.
+    """
     device = device_of(net)
+    transform = transform.to(device) if transform is not None else torch.nn.Identity()
     logits = []
     with evaluating(net):
-        for batch in images.split(batch_size):
-            batch = batch.to(device)
-            logits.append(net(batch if transform is None else transform.to(device)(batch)))
+        for batch in images.split(batch_size or (100 if device.type == "cpu" else 2000)):
+            batch = transform(batch.to(device))
+            logits.append(net(batch.contiguous(memory_format=torch.channels_last)))
     return torch.cat(logits)
 
 
