@@ -256,15 +256,27 @@ def records(dataset, network, transform, size="mini", attacks=False, folder=None
     return sorted((read_record(path) for path in found), key=lambda record: record["asked"]["seed"])
 
 
-def across_seeds(records, what="authorized"):
-    """Mean, standard deviation and number of the recorded test accuracies called ``what``.
+class AcrossSeeds(NamedTuple):
+    """Mean and sample standard deviation (None for a single seed) of an accuracy, and the number of seeds."""
 
-    what: "authorized", "unauthorized", or "accuracy" for a baseline. The standard deviation is that
-    of a sample (n − 1); with one seed it is None.
+    mean: float
+    sd: float | None
+    seeds: int
+
+    def __str__(self):
+        spread = f" ± {100 * self.sd:.1f}" if self.sd is not None else ""
+        return f"{100 * self.mean:.1f}{spread} ({self.seeds} {'seed' if self.seeds == 1 else 'seeds'})"
+
+
+def across_seeds(records, what="authorized"):
+    """The test accuracies called ``what`` of several records, as one :class:`AcrossSeeds`.
+
+    what: "authorized", "unauthorized", or "accuracy" for a baseline; or a function of a record.
     """
-    accuracies = [record["came_out"]["test"][what]["accuracy"] for record in records]
+    figure = what if callable(what) else lambda record: record["came_out"]["test"][what]["accuracy"]
+    accuracies = [figure(record) for record in records]
     sd = statistics.stdev(accuracies) if len(accuracies) > 1 else None
-    return statistics.mean(accuracies), sd, len(accuracies)
+    return AcrossSeeds(statistics.mean(accuracies), sd, len(accuracies))
 
 
 # ---- weights

@@ -4,6 +4,8 @@ Colours are those of Okabe and Ito (2008), which survive colour blindness; pertu
 from blue (darker) through white (nothing) to red (lighter).
 """
 
+import contextlib
+
 import torch
 from matplotlib import pyplot as plt
 
@@ -15,10 +17,18 @@ STYLE = {
 }
 
 
+@contextlib.contextmanager
+def style():
+    """The book's look inside the ``with`` block, for figures drawn by a chapter itself."""
+    plt.draw_if_interactive()  # loads the backend now: what it sets while it loads, rc_context would undo
+    with plt.rc_context(STYLE):
+        yield
+
+
 def to_picture(image):
     """(C, H, W) to what matplotlib shows: (H, W) for one channel, (H, W, 3) for three."""
     image = image.detach().cpu()
-    return image[0] if image.shape[0] == 1 else image.permute(1, 2, 0)
+    return (image[0] if image.shape[0] == 1 else image.permute(1, 2, 0)).numpy()
 
 
 def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None, size=1.15):
@@ -30,7 +40,7 @@ def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None, s
         −limit to limit (by default the largest value), averaged over the channels.
     """
     columns = len(next(iter(rows.values())))
-    with plt.rc_context(STYLE):
+    with style():
         heights = [1.25 if captions and name in captions else 1 for name in rows]
         figure, axes = plt.subplots(len(rows), columns, figsize=(size * columns + 0.9, size * sum(heights) + 0.3),
                                     squeeze=False, gridspec_kw={"height_ratios": heights})
@@ -38,9 +48,9 @@ def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None, s
             for column, (axis, image) in enumerate(zip(line, row)):
                 if name in perturbation_rows:
                     bound = limit or max(row.abs().max().item(), 1e-6)
-                    axis.imshow(image.detach().cpu().mean(dim=0), cmap="RdBu_r", vmin=-bound, vmax=bound)
+                    axis.imshow(image.detach().cpu().mean(dim=0).numpy(), cmap="RdBu_r", vmin=-bound, vmax=bound)
                 else:
-                    axis.imshow(to_picture(image).clamp(0, 1), vmin=0, vmax=1)
+                    axis.imshow(to_picture(image).clip(0, 1), vmin=0, vmax=1)
                 axis.set_xticks([]), axis.set_yticks([]), axis.grid(False)
                 axis.spines[:].set_visible(False)
                 if captions and name in captions:
@@ -54,9 +64,9 @@ def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None, s
 def confusion(counts, classes, title=""):
     """A confusion matrix (num_classes, num_classes) of counts as a picture of row shares, with numbers in per cent."""
     shares = counts.float() / counts.sum(dim=1, keepdim=True).clamp_min(1)
-    with plt.rc_context(STYLE):
+    with style():
         figure, axis = plt.subplots(figsize=(5.6, 5.2))
-        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axis.imshow(shares.cpu().numpy(), cmap="Blues", vmin=0, vmax=1)
         for row, column in torch.nonzero(shares >= 0.005).tolist():
             value = shares[row, column].item()
             axis.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=8,
@@ -73,7 +83,7 @@ def history(history, chance=None):
     names = {"loss": "total", "E_p": "$E_p$", "E_r": "$E_r$", "authorized": "authorized",
              "unauthorized": "unauthorized", "accuracy": "accuracy"}
     epochs = range(1, len(history.epochs) + 1)
-    with plt.rc_context(STYLE):
+    with style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
         for axis, columns, scale in ((left, ("loss", "E_p", "E_r"), 1), (right, ("authorized", "unauthorized", "accuracy"), 100)):
             for marker, column in zip("osD", columns):
@@ -91,7 +101,7 @@ def history(history, chance=None):
 
 def curve(x, series, xlabel, ylabel, marks=None):
     """Lines over x: ``series`` maps a label to values. ``marks`` maps a label to the height of a dashed line."""
-    with plt.rc_context(STYLE):
+    with style():
         figure, axis = plt.subplots(figsize=(6.4, 3.4))
         for marker, (label, values) in zip("osD^v", series.items()):
             axis.plot(x, values, marker=marker, markersize=4, label=label)

@@ -53,7 +53,7 @@ def test_pgd_l2_reaches_the_point_of_the_ball_that_is_worst_for_a_linear_network
     net, images, labels = linear
     slope = gradient(net, images, labels)
     worst = images.numpy() + 0.2 * slope / np.sqrt((slope**2).sum(axis=(1, 2, 3), keepdims=True))
-    np.testing.assert_allclose(ap.pgd(net, images, labels, 0.2, steps=60, norm=norm), worst, atol=1e-5)
+    np.testing.assert_allclose(ap.pgd(net, images, labels, 0.2, step_size=5, norm=norm), worst, atol=1e-5)
 
 
 def test_one_step_of_pgd_without_a_random_start_is_fgsm(linear):
@@ -117,7 +117,8 @@ def test_the_universal_perturbation_of_a_linear_network(linear):
 @given(st.floats(0.001, 0.5), st.integers(0, 10**6), st.integers(1, 20))
 def test_a_universal_perturbation_is_one_image_within_epsilon(epsilon, seed, batch_size):
     split = toy_split(10, seed=seed)
-    find = lambda: ap.universal(toy_linear(seed=seed), split.images, split.labels, epsilon, 2, batch_size, seed=seed)  # noqa: E731
+    find = lambda: ap.universal(toy_linear(seed=seed), split.images, split.labels, epsilon, 2,  # noqa: E731
+                                batch_size, seed=seed)
     assert find().shape == (1, 1, 8, 8) and find().abs().max() <= epsilon + 1e-6
     assert torch.equal(find(), find())
 

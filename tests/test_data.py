@@ -282,8 +282,9 @@ def test_a_partly_present_set_is_refused_and_says_what_is_missing(fake):
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["raw", "gz"])
-@pytest.mark.parametrize("damage", [lambda content: content[:-5], lambda content: content[:200] + bytes([content[200] ^ 255]) + content[201:],
-                                    lambda content: b""], ids=["truncated", "altered", "empty"])
+@pytest.mark.parametrize("damage", [
+    lambda content: content[:-5], lambda content: content[:200] + bytes([content[200] ^ 255]) + content[201:],
+    lambda content: b""], ids=["truncated", "altered", "empty"])
 def test_a_damaged_file_is_refused_and_named(fake, packed, damage):
     folder = fake.root / "cache" / "MNIST" / "raw"
     put(fake.files, folder, packed)

@@ -8,6 +8,9 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat.v4 import new_code_cell, new_notebook
 
 # 192.0.2.0/24 is reserved for documentation: nobody has such an address.
 ELSEWHERE = "192.0.2.1"
@@ -65,3 +68,11 @@ def test_unix_sockets_work():
     with left, right:
         left.sendall(b"hello")
         assert right.recv(5) == b"hello"
+
+
+def test_a_notebook_is_cut_off_and_has_one_thread():
+    code = f"import os, socket\nprint(os.environ['OMP_NUM_THREADS'])\nsocket.create_connection(({ELSEWHERE!r}, 80), timeout=2)"
+    notebook = new_notebook(cells=[new_code_cell(code)])
+    with pytest.raises(CellExecutionError, match="network cut off"):
+        NotebookClient(notebook, timeout=60).execute()
+    assert notebook.cells[0].outputs[0].text == "1\n"

@@ -24,7 +24,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
-KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE_INFO = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
 
 
@@ -92,8 +92,7 @@ def refresh(path, timeout):
     try:
         client.execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        source = notebook.cells[running].source if running is not None else ""
-        sys.exit(f"\n{path.name}, cell {running} failed; nothing was saved.\n\n{source}\n\n{error}")
+        sys.exit(f"\n{path.name}, cell {running} failed; nothing was saved.\n\n{error}")
     notebook = tidy(notebook, path.stem)
     nbformat.validate(notebook)
     # to a neighbour first, so that an interruption leaves the old file whole

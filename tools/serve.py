@@ -10,13 +10,18 @@ from pathlib import Path
 BOOK = Path(__file__).resolve().parent.parent / "_build" / "html"
 
 
+class Handler(SimpleHTTPRequestHandler):
+    def log_request(self, code="-", size="-"):
+        pass  # a page is fifty requests; only what goes wrong is worth a line
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
     port = parser.parse_args().port
     if not (BOOK / "index.html").is_file():
         sys.exit("The book is not built yet. Run `make book` (or `jupyter-book build .`) first.")
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=BOOK)
+    handler = functools.partial(Handler, directory=BOOK)
     try:
         # 127.0.0.1: this machine only, nobody else on the network
         server = ThreadingHTTPServer(("127.0.0.1", port), handler)

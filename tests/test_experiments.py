@@ -1,0 +1,374 @@
+"""Records, weights, named runs, and what ships with the package."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import shutil
+import statistics
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from toys import same, state_of, toy_set
+
+import apdnn_lite as ap
+from apdnn_lite import evaluate, experiments
+from apdnn_lite.experiments import RecordError
+
+HOW = {"versions": {}, "seconds": 1.0}
+
+
+# ---- records
+
+@pytest.fixture
+def written(tmp_path):
+    path = tmp_path / "folder" / "seed0.json"
+    record = experiments.write_record(path, {"seed": 0, "name": "σ"}, {"test": {"accuracy": {"correct": 17}}}, HOW)
+    return path, record
+
+
+def test_a_record_is_read_as_it_was_written(written):
+    path, record = written
+    assert experiments.read_record(path) == record
+    assert record["asked"] == {"seed": 0, "name": "σ"} and record["how"] == HOW and record["format"] == experiments.FORMAT
+    assert [file.name for file in path.parent.iterdir()] == ["seed0.json"]  # nothing half-written is left
+
+
+def test_the_checksum_is_over_everything_else(written):
+    _, record = written
+    content = {name: value for name, value in record.items() if name != "sha256"}
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    assert record["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("before, after", [('"correct": 17', '"correct": 18'), ('"seed": 0', '"seed": 1'),
+                                           ('"seconds": 1.0', '"seconds": 2.0')])
+def test_an_altered_number_is_found(written, before, after):
+    path, _ = written
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after), encoding="utf-8")
+    with pytest.raises(RecordError, match="seed0.json was altered: its content has the SHA-256 .*, the file says"):
+        experiments.read_record(path)
+
+
+def test_a_record_without_a_checksum_is_refused(written):
+    path, record = written
+    path.write_text(json.dumps({name: value for name, value in record.items() if name != "sha256"}))
+    with pytest.raises(RecordError, match="was altered"):
+        experiments.read_record(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"format": 1, "asked"', b"\xff\xfe"])
+def test_a_truncated_record_is_refused(written, content):
+    written[0].write_bytes(content)
+    with pytest.raises(RecordError, match="seed0.json is truncated or no JSON"):
+        experiments.read_record(written[0])
+
+
+@pytest.mark.parametrize("content, found", [('{"format": 99}', "99"), ("{}", "None"), ("[1]", "list"), ("3", "int")])
+def test_another_format_is_refused(written, content, found):
+    written[0].write_text(content)
+    with pytest.raises(RecordError, match=f"expected a record of format {experiments.FORMAT}, found {found}"):
+        experiments.read_record(written[0])
+
+
+def test_a_missing_record_is_named(tmp_path):
+    with pytest.raises(RecordError, match="seed7.json: no such record"):
+        experiments.read_record(tmp_path / "seed7.json")
+
+
+def test_a_number_that_is_none_is_not_recorded(written):
+    path, record = written
+    with pytest.raises(ValueError):
+        experiments.write_record(path, {}, {"loss": float("nan")}, HOW)
+    assert experiments.read_record(path) == record  # the old one is untouched
+
+
+def test_the_environment_says_how(tmp_path):
+    how = experiments.write_record(tmp_path / "a.json", {}, {})["how"]
+    assert how["versions"]["torch"] == torch.__version__ and how["threads"] == torch.get_num_threads()
+    assert {"python", "torch", "numpy"} <= how["versions"].keys()
+    assert {"processor", "commit", "uncommitted_changes", "date"} <= how.keys()
+
+
+def test_a_share_holds_counts_and_the_interval():
+    share = experiments.share(15, 148)  # Newcombe (1998): 0.0624 … 0.1605
+    assert share == {"correct": 15, "images": 148, "accuracy": 15 / 148, "interval": list(ap.binomial_interval(15, 148))}
+    assert share["interval"] == pytest.approx([0.0624, 0.1605], abs=6e-5)
+
+
+def test_across_seeds():
+    made = [{"came_out": {"test": {"authorized": {"accuracy": value}}}} for value in (0.8, 0.9, 0.7)]
+    mean, sd, count = experiments.across_seeds(made)
+    assert (mean, sd, count) == (pytest.approx(0.8), pytest.approx(0.1), 3)
+    assert experiments.across_seeds(made[:1]) == (0.8, None, 1)
+    assert str(experiments.across_seeds(made)) == "80.0 ± 10.0 (3 seeds)"
+    assert str(experiments.across_seeds(made[:1])) == "80.0 (1 seed)"
+    double = experiments.across_seeds(made, lambda record: 2 * record["came_out"]["test"]["authorized"]["accuracy"])
+    assert (double.mean, double.sd, double.seeds) == (pytest.approx(1.6), pytest.approx(0.2), 3)
+
+
+# ---- names
+
+def test_names_are_paths():
+    name = experiments.checked_name("fashion_mnist", "resnet20", "fixed", seed=3)
+    assert str(name) == "fashion_mnist-mini/resnet20/fixed/seed3"
+    assert experiments.record_path(name) == experiments.RECORDS / "fashion_mnist-mini" / "resnet20" / "fixed" / "seed3.json"
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (("svhn", "resnet20", "fixed"), "unknown data set 'svhn': expected one of mnist, fashion_mnist, cifar10"),
+    (("mnist", "vgg", "fixed"), "unknown network 'vgg': expected one of simple_cnn, resnet20"),
+    (("mnist", "resnet20", "rot13"), "unknown transform 'rot13': expected one of baseline, fixed"),
+    (("mnist", "resnet20", "fixed", "huge"), "unknown size 'huge': expected one of mini, full")])
+def test_unknown_names_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        experiments.checked_name(*arguments)
+    with pytest.raises(ValueError, match=message):
+        ap.pretrained(*arguments)
+
+
+# ---- runs, on 40 random images
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a run of each transform, its weights stored."""
+    folder, small = tmp_path_factory.mktemp("records"), toy_set()
+    recipe = experiments.Recipe(epochs=1, batch_size=20, crop=1, flip=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments.sets, "load", lambda *arguments: small)
+        made = {transform: experiments.run(experiments.checked_name("fashion_mnist", "resnet20", transform), folder, "cpu",
+                                           progress=False, keep_weights=True, recipe=recipe)
+                for transform in ("baseline", "fixed", "fixed-clipped")}
+    return folder, small, made, recipe
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    """A copy of that folder that a test may damage."""
+    return shutil.copytree(trained[0], tmp_path / "copy")
+
+
+def test_a_record_says_what_was_asked(trained):
+    _, small, made, recipe = trained
+    for transform, record in made.items():
+        asked = record["asked"]
+        assert (asked["dataset"], asked["size"], asked["network"], asked["transform"], asked["seed"]) == (
+            "fashion_mnist", "mini", "resnet20", transform, 0)
+        assert asked["recipe"] == dataclasses.asdict(recipe) and asked["dataset_sha256"] == small.sha256
+        assert asked["rounded_to_8_bits"] is False
+    assert made["baseline"]["asked"]["settings"] is None
+    assert made["fixed"]["asked"]["settings"]["clip"] is False
+    assert made["fixed-clipped"]["asked"]["settings"] == {
+        "kind": "Fixed", "clip": True, "shape": [1, 28, 28], "sigma": recipe.sigma, "p": recipe.p, "seed": 0}
+
+
+@pytest.mark.parametrize("transform", ["baseline", "fixed", "fixed-clipped"])
+def test_a_record_says_what_came_out_and_the_weights_give_it_again(trained, transform):
+    folder, small, made, _ = trained
+    net, owner, record = ap.pretrained(transform=transform, folder=folder)
+    assert record == made[transform] and not net.training
+    test = record["came_out"]["test"]
+    expected = {"accuracy": None} if transform == "baseline" else {"authorized": owner, "unauthorized": None}
+    assert test.keys() == expected.keys()
+    for what, how in expected.items():
+        assert test[what]["correct"] == evaluate.count_correct(net, small.test, how) and test[what]["images"] == 20
+    assert len(record["came_out"]["validation"]) == 1
+    if transform != "baseline":
+        key = ap.Fixed((1, 28, 28), 0.1, 0.2, seed=0, clip=transform == "fixed-clipped")
+        assert torch.equal(owner.key, key.key) and owner.clip == key.clip
+
+
+def test_the_same_run_gives_the_same_weights_and_another_seed_others(trained, tmp_path, monkeypatch):
+    folder, small, made, recipe = trained
+    monkeypatch.setattr(experiments.sets, "load", lambda *arguments: small)
+    name = experiments.checked_name("fashion_mnist", "resnet20", "fixed")
+    again, other = (experiments.run(name._replace(seed=seed), tmp_path, "cpu", progress=False, keep_weights=True,
+                                    recipe=recipe) for seed in (0, 1))
+    assert again["came_out"] == made["fixed"]["came_out"]
+    assert other["came_out"]["weights"]["sha256"] != made["fixed"]["came_out"]["weights"]["sha256"]
+    assert not torch.equal(ap.pretrained(seed=1, folder=tmp_path).transform.key, ap.pretrained(folder=tmp_path).transform.key)
+
+
+def test_without_keep_weights_the_record_has_none(trained, tmp_path, monkeypatch):
+    _, small, _, recipe = trained
+    monkeypatch.setattr(experiments.sets, "load", lambda *arguments: small)
+    record = experiments.run(experiments.checked_name("fashion_mnist", "resnet20", "baseline"), tmp_path, "cpu",
+                             progress=False, recipe=recipe)
+    assert "weights" not in record["came_out"] and not list(tmp_path.rglob("*.safetensors"))
+    with pytest.raises(RecordError, match="resnet20/baseline/seed0 is recorded, but its weights are not stored"):
+        ap.pretrained(transform="baseline", folder=tmp_path)
+
+
+def test_a_run_stopped_with_ctrl_c_is_not_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments.sets, "load", lambda *arguments: toy_set())
+    monkeypatch.setattr(experiments, "fit", lambda *arguments, **options: ap.History(interrupted=True))
+    assert experiments.run(experiments.checked_name("fashion_mnist", "resnet20", "fixed"), tmp_path, "cpu") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_altered_weights_are_refused(folder):
+    file = next(folder.glob("*/resnet20/fixed/*.safetensors"))
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(RecordError, match="seed0.safetensors is altered or truncated: expected SHA-256 .*, found .* Restore"):
+        ap.pretrained(folder=folder)
+
+
+def test_truncated_and_missing_weights_are_refused(folder):
+    file = next(folder.glob("*/resnet20/fixed/*.safetensors"))
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(RecordError, match=r"is altered or truncated.*\(1,000 bytes\)"):
+        ap.pretrained(folder=folder)
+    file.unlink()
+    with pytest.raises(RecordError, match="seed0.safetensors is missing"):
+        ap.pretrained(folder=folder)
+
+
+def test_a_network_that_is_not_there_is_refused(folder):
+    with pytest.raises(RecordError, match="seed5.json: no such record"):
+        ap.pretrained(seed=5, folder=folder)
+
+
+def test_weights_are_no_pickle_and_hold_network_and_key(trained):
+    file = next(trained[0].glob("*/resnet20/fixed/*.safetensors"))
+    with safe_open(file, "pt") as opened:
+        names = set(opened.keys())
+    assert names == {f"net.{name}" for name in ap.ResNet20().state_dict()} | {"transform.key"}
+
+
+@pytest.mark.parametrize("network", ["simple_cnn", "resnet20"])
+def test_weights_are_the_network_bit_for_bit(tmp_path, network):
+    net = experiments.build(network, 3, 10, 32)
+    net.to(memory_format=torch.channels_last)
+    weights = experiments.save_weights(tmp_path / "a" / "seed0.json", net, None)
+    file = tmp_path / "a" / weights["file"]
+    assert weights["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert same({name.removeprefix("net."): tensor for name, tensor in load_file(file).items()}, state_of(net))
+
+
+def test_records_are_all_seeds_in_order(trained, tmp_path):
+    asked = trained[2]["fixed"]["asked"]
+    for seed in (10, 2, 0):
+        name = experiments.checked_name("fashion_mnist", "resnet20", "fixed", seed=seed)
+        experiments.write_record(experiments.record_path(name, tmp_path), {**asked, "seed": seed}, {}, HOW)
+        experiments.write_record(experiments.record_path(name, tmp_path).with_suffix(".attacks.json"), {"seed": seed}, {}, HOW)
+    find = lambda **options: [record["asked"]["seed"] for record in  # noqa: E731
+                              ap.records("fashion_mnist", "resnet20", "fixed", folder=tmp_path, **options)]
+    assert find() == find(attacks=True) == [0, 2, 10]
+    assert all("dataset" not in record["asked"] for record in
+               ap.records("fashion_mnist", "resnet20", "fixed", attacks=True, folder=tmp_path))
+    with pytest.raises(RecordError, match="no record of fashion_mnist-mini/resnet20/baseline"):
+        ap.records("fashion_mnist", "resnet20", "baseline", folder=tmp_path)
+    with pytest.raises(ValueError, match="unknown network"):
+        ap.records("fashion_mnist", "vgg", "fixed", folder=tmp_path)
+
+
+def test_attacks_are_recorded(folder, trained, monkeypatch):
+    small = trained[1]
+    monkeypatch.setattr(experiments.sets, "load", lambda *arguments: small)
+    name = experiments.checked_name("fashion_mnist", "resnet20", "fixed-clipped")
+    record = experiments.run_attacks(name, folder, draws=2, device="cpu")
+    assert ap.records("fashion_mnist", "resnet20", "fixed-clipped", attacks=True, folder=folder)[0]["sha256"] == record["sha256"]
+    network = trained[2]["fixed-clipped"]
+    assert record["asked"]["network_record_sha256"] == network["sha256"] and record["asked"]["clip"] is True
+    came_out = record["came_out"]
+    assert [len(came_out[attack]["accuracies"]) for attack in ("direct", "brightness", "input_only")] == [1, 17, 2]
+    unauthorized = network["came_out"]["test"]["unauthorized"]["accuracy"]
+    assert came_out["direct"]["accuracies"][0] == unauthorized
+    shifts = came_out["brightness"]["shifts"]
+    assert came_out["brightness"]["accuracies"][shifts.index(0.0)] == unauthorized and len(shifts) == 17
+    for found in came_out.values():
+        assert found["picked"] == found["scores"].index(max(found["scores"])) and found["images"] == 20
+
+
+def test_a_thief_of_a_recorded_attack_sees_the_validation_images_only(folder, trained, monkeypatch):
+    small, seen = trained[1], []
+    monkeypatch.setattr(experiments.sets, "load", lambda *arguments: small)
+    for attack in ("direct", "brightness", "input_only"):
+        original = getattr(experiments.attacks, attack)
+        monkeypatch.setattr(experiments.attacks, attack, lambda net, images, *rest, original=original, **options:
+                            seen.append(images) or original(net, images, *rest, **options))
+    experiments.run_attacks(experiments.checked_name("fashion_mnist", "resnet20", "fixed"), folder, draws=1, device="cpu")
+    assert len(seen) == 3 and all(torch.equal(images, small.validation.images) for images in seen)
+
+
+def test_a_plain_network_has_no_transform_to_attack(folder):
+    with pytest.raises(ValueError, match="baseline/seed0 is a plain network: there is no transform to attack"):
+        experiments.run_attacks(experiments.checked_name("fashion_mnist", "resnet20", "baseline"), folder, device="cpu")
+
+
+def test_image_shapes_are_those_of_the_sets():
+    assert experiments.image_shape("cifar10") == (3, 32, 32)
+    assert experiments.image_shape("mnist") == experiments.image_shape("fashion_mnist") == tuple(
+        ap.load("fashion_mnist").train.images.shape[1:])
+
+
+# ---- what ships with the package
+
+SHIPPED = sorted(experiments.RECORDS.rglob("seed*.json"))
+NETWORKS = [(path, what) for path in SHIPPED if path.with_suffix(".safetensors").exists()
+            for what in experiments.read_record(path)["came_out"]["test"]]
+
+
+def shipped_name(path):
+    return str(path.relative_to(experiments.RECORDS).with_suffix(""))
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return ap.load("fashion_mnist")
+
+
+def test_trained_networks_are_shipped():
+    assert {path.parts[-3] for path, _ in NETWORKS} >= {"resnet20"}, f"no trained ResNet-20 in {experiments.RECORDS}"
+
+
+def test_every_weight_file_has_a_record():
+    assert [path for path in experiments.RECORDS.rglob("*.safetensors") if path.with_suffix(".json") not in SHIPPED] == []
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=shipped_name)
+def test_a_shipped_record_is_whole_and_lies_where_its_name_says(path, mini):
+    record = experiments.read_record(path)
+    asked, came_out = record["asked"], record["came_out"]
+    name = experiments.checked_name(*(asked[part] for part in ("dataset", "network", "transform", "size", "seed")))
+    attack = path.name.endswith(".attacks.json")
+    expected = experiments.record_path(name)
+    assert path == (expected.with_suffix(".attacks.json") if attack else expected)
+    if attack:
+        assert asked["network_record_sha256"] == experiments.read_record(expected)["sha256"]
+        for found in came_out.values():
+            assert found["picked"] == found["scores"].index(max(found["scores"]))
+        return
+    if (asked["dataset"], asked["size"]) == ("fashion_mnist", "mini"):
+        assert asked["dataset_sha256"] == mini.sha256
+    assert ("weights" in came_out) == path.with_suffix(".safetensors").exists()
+    for found in came_out["test"].values():
+        assert found["accuracy"] == found["correct"] / found["images"]
+        assert found["interval"] == pytest.approx(ap.binomial_interval(found["correct"], found["images"]))
+
+
+@pytest.mark.parametrize("path, what", NETWORKS, ids=lambda value: value if isinstance(value, str) else shipped_name(value))
+def test_a_shipped_network_gets_as_many_right_as_its_record_says(path, what, mini):
+    asked = experiments.read_record(path)["asked"]
+    if (asked["dataset"], asked["size"]) != ("fashion_mnist", "mini"):
+        pytest.skip("only Fashion-MNIST mini is always at hand; `python -m apdnn_lite check` measures the others")
+    net, transform, record = ap.pretrained(asked["dataset"], asked["network"], asked["transform"], asked["size"], asked["seed"])
+    found = evaluate.count_correct(net, mini.test, None if what == "unauthorized" else transform)
+    assert abs(found - record["came_out"]["test"][what]["correct"]) <= 2  # rounding differs between processors
+
+
+def test_the_average_over_shipped_seeds_is_that_of_their_counts():
+    networks = {(path.parts[-3], path.parts[-2]) for path, _ in NETWORKS if path.parts[-4] == "fashion_mnist-mini"}
+    for network, transform in networks:
+        made = ap.records("fashion_mnist", network, transform)
+        what = "accuracy" if transform == "baseline" else "authorized"
+        shares = [record["came_out"]["test"][what]["correct"] / record["came_out"]["test"][what]["images"] for record in made]
+        mean, sd, count = experiments.across_seeds(made, what)
+        assert (mean, count) == (pytest.approx(statistics.fmean(shares)), len(made))
+        assert sd is None if count == 1 else math.isclose(sd, statistics.stdev(shares))

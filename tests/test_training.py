@@ -1,0 +1,434 @@
+"""Training on toys: against an ordinary loop, stopped and resumed, and what it must leave alone."""
+
+import copy
+import inspect
+import json
+import random
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+from toys import (QUIET, Blind, Learnable, TinyCNN, Watched, cross_entropy, same, squared_norm, state_of, toy_linear,
+                  toy_split, true_probability)
+
+import apdnn_lite as ap
+from apdnn_lite import training
+from apdnn_lite.training import TrainingError
+
+TRAIN, VALIDATION = toy_split(64, seed=1), toy_split(32, seed=2)
+
+
+def key():
+    return ap.Fixed((1, 8, 8), 0.1, 0.2, seed=5)
+
+
+def made(make, seed=0):
+    torch.manual_seed(seed)
+    return make()
+
+
+def small_cnn():
+    return ap.SimpleCNN(image_size=8)
+
+
+# ---- what fit is given and what it gives back
+
+def test_fit_has_no_parameter_for_a_test_split():
+    parameters = list(inspect.signature(ap.fit).parameters)
+    assert parameters[:3] == ["net", "train", "validation"]
+    assert not [name for name in parameters if "test" in name or "data" in name]
+
+
+@pytest.mark.parametrize("make_transform, train_columns, validation_columns", [
+    (lambda: None, ["loss"], ["accuracy"]),
+    (key, ["loss", "E_p", "E_r", "size"], ["authorized", "unauthorized"]),
+    (Learnable, ["loss", "E_p", "E_r", "size"], ["authorized", "unauthorized"])], ids=["plain", "fixed", "learnable"])
+def test_history_has_a_row_for_each_epoch_and_ends_with_what_access_finds(make_transform, train_columns, validation_columns):
+    net, transform = TinyCNN(), make_transform()
+    history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, **QUIET)
+    assert len(history.epochs) == 3 and not history.interrupted
+    assert all(list(epoch) == train_columns + validation_columns for epoch in history.epochs)
+    json.dumps(history.epochs, allow_nan=False)  # plain numbers, as records need
+    last = history.epochs[-1]
+    if transform is None:
+        assert last["accuracy"] == ap.accuracy(net, VALIDATION)
+    else:
+        assert ap.Access(last["authorized"], last["unauthorized"], 32) == ap.access(net, VALIDATION, transform)
+    assert history["loss"] == [epoch["loss"] for epoch in history.epochs]
+    assert "3 epochs; on the validation split: " + validation_columns[0] in str(history)
+    assert str(ap.History()) == "no epoch finished"
+
+
+def test_the_network_is_left_in_evaluation_mode():
+    net = TinyCNN().train()
+    ap.fit(net, TRAIN, VALIDATION, epochs=1, **QUIET)
+    assert not net.training and not net.bn.training
+
+
+def test_the_loss_falls():
+    net = made(small_cnn)
+    history = ap.fit(net, TRAIN, VALIDATION, transform=key(), epochs=20, batch_size=16, lr=3e-3, **QUIET)
+    assert history["loss"][-1] < 0.7 * history["loss"][0]
+
+
+@pytest.mark.parametrize("batch_size", [64, 24])
+def test_the_reported_terms_are_means_over_all_images(batch_size):
+    """24 does not divide 64: the last batch is smaller, and counts less."""
+    net, transform = toy_linear(), Learnable()
+    history = ap.fit(net, TRAIN, VALIDATION, transform=transform, loss=ap.AntiPiracyLoss(1, 2, 0.5), epochs=1, lr=1e-12,
+                     batch_size=batch_size, **QUIET)
+    x, labels = TRAIN.images.numpy().astype(float), TRAIN.labels
+    weight, bias = net.weight.detach().numpy(), net.bias.detach().numpy()
+    logits = lambda images: images.reshape(64, -1) @ weight.T + bias  # noqa: E731
+    expected = (cross_entropy(logits(x + 0.1), labels), true_probability(logits(x), labels), squared_norm(0 * x + 0.1))
+    row = history.epochs[0]
+    assert [row["E_p"], row["E_r"], row["size"]] == pytest.approx(expected, rel=1e-5)
+    assert row["loss"] == pytest.approx(np.dot((1, 2, 0.5), expected), rel=1e-5)
+
+
+# ---- the loop itself
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("learnable", [False, True], ids=["plain", "learnable"])
+def test_fit_does_what_an_ordinary_loop_does(optimizer, learnable):
+    """Whole-set batches, so that their order plays no part; ordinary optimizers, memory layout and loss."""
+    train = toy_split(32, channels=3, seed=3)
+    net = made(lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten(), nn.Linear(80, 10)))
+    owner = Learnable((3, 8, 8)) if learnable else None
+    ours, ours_owner = copy.deepcopy(net), copy.deepcopy(owner)
+    ap.fit(ours, train, VALIDATION_RGB, transform=ours_owner, loss=owner and ap.AntiPiracyLoss(1, 2, 0.1), epochs=5,
+           batch_size=32, lr=0.01, optimizer=optimizer, weight_decay=0.1, **QUIET)
+
+    groups = [{"params": net.parameters(), "weight_decay": 0.1}]
+    if owner is not None:
+        groups.append({"params": owner.parameters(), "weight_decay": 0})
+    plain = (torch.optim.AdamW(groups, 0.01, foreach=False, fused=False) if optimizer == "adam"
+             else torch.optim.SGD(groups, 0.01, momentum=0.9, nesterov=True, foreach=False))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(plain, 0.01, 5)
+    for _ in range(5):
+        x, labels = train.images, train.labels
+        if owner is None:
+            loss = nn.functional.cross_entropy(net(x), labels)
+        else:
+            loss = (nn.functional.cross_entropy(net(owner(x)), labels)
+                    + 2 * net(x).softmax(1)[torch.arange(32), labels].mean() + 0.1 * owner.delta.square().sum())
+        plain.zero_grad()
+        loss.backward()
+        plain.step()
+        schedule.step()
+    for module, expected in ((ours, net), (ours_owner, owner)):
+        if module is not None:
+            for name, tensor in state_of(module).items():
+                torch.testing.assert_close(tensor, state_of(expected)[name], rtol=1e-3, atol=1e-5)
+
+
+VALIDATION_RGB = toy_split(8, channels=3, seed=4)
+
+
+def test_every_image_is_seen_once_an_epoch_in_a_new_order():
+    net = Watched(toy_linear())
+    numbered = ap.Split(torch.arange(64.0).reshape(64, 1, 1, 1).expand(64, 1, 8, 8) / 64, TRAIN.labels, TRAIN.indices)
+    ap.fit(net, numbered, VALIDATION, epochs=2, batch_size=24, **QUIET)
+    assert [len(batch) for batch in net.batches] == [24, 24, 16] * 2
+    seen = (torch.cat(net.batches)[:, 0, 0, 0] * 64).int().tolist()
+    assert sorted(seen[:64]) == sorted(seen[64:]) == list(range(64))
+    assert seen[:64] != seen[64:] and seen[:64] != list(range(64))
+
+
+def test_one_pass_of_processed_and_raw_together():
+    net, transform = Watched(TinyCNN()), key()
+    ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=2, batch_size=24, **QUIET)
+    assert [len(batch) for batch in net.batches] == [48, 48, 32] * 2
+    for batch in net.batches:
+        processed, raw = batch.chunk(2)
+        assert torch.equal(processed, transform(raw))
+        assert all(any(torch.equal(image, other) for other in TRAIN.images) for image in raw[:3])
+
+
+def test_a_learnable_transform_is_trained_and_a_fixed_one_is_not():
+    learned, fixed = Learnable(), key()
+    before = fixed.key.clone()
+    for transform in (learned, fixed):
+        ap.fit(TinyCNN(), TRAIN, VALIDATION, transform=transform, epochs=2, batch_size=8, **QUIET)
+    assert not torch.allclose(learned.delta.detach(), torch.tensor(0.1))
+    assert torch.equal(fixed.key, before)
+
+
+def test_a_transform_has_an_optimizer_group_of_its_own_without_weight_decay(monkeypatch):
+    seen, sgd = [], training.OPTIMIZERS["sgd"]
+    monkeypatch.setitem(training.OPTIMIZERS, "sgd", lambda groups, lr: seen.append(groups) or sgd(groups, lr))
+    net, transform = TinyCNN(), Learnable()
+    ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=1, optimizer="sgd", weight_decay=0.3, **QUIET)
+    ap.fit(net, TRAIN, VALIDATION, transform=key(), epochs=1, optimizer="sgd", weight_decay=0.3, **QUIET)
+    (of_net, of_transform), without_parameters = seen
+    assert of_net["weight_decay"] == 0.3 and set(map(id, of_net["params"])) == set(map(id, net.parameters()))
+    assert of_transform["weight_decay"] == 0 and of_transform["params"][0] is transform.delta
+    assert len(without_parameters) == 1
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_weight_decay_shrinks_the_network_only(optimizer):
+    net, transform = Blind(), Learnable()
+    ap.fit(net, TRAIN, VALIDATION, transform=transform, loss=ap.AntiPiracyLoss(1, 1, 0), epochs=2, lr=0.1,
+           optimizer=optimizer, weight_decay=0.5, **QUIET)
+    assert net.weight.max() < 0.99
+    assert torch.equal(transform.delta.detach(), torch.full((1, 8, 8), 0.1))
+
+
+def test_images_stay_where_they_are_and_are_not_changed(monkeypatch):
+    """On the CPU the resident images are the caller's tensor itself: no copy, no loader."""
+    addresses, one_epoch = [], training.Run.one_epoch
+    monkeypatch.setattr(training.Run, "one_epoch",
+                        lambda run, bar: addresses.append(run.images.data_ptr()) or one_epoch(run, bar))
+    before = TRAIN.images.clone()
+    ap.fit(TinyCNN(), TRAIN, VALIDATION, transform=key(), augment=ap.Augment(1), epochs=2, **QUIET)
+    assert addresses == [TRAIN.images.data_ptr()] * 2
+    assert torch.equal(TRAIN.images, before)
+
+
+def test_batches_are_channels_last():
+    class Layout(TinyCNN):
+        def forward(self, x):
+            assert not self.training or x.is_contiguous(memory_format=torch.channels_last)
+            return super().forward(x)
+    net = Layout(3)
+    train = toy_split(8, channels=3)
+    ap.fit(net, train, train, epochs=1, **QUIET)
+    ap.fit(net, train, train, transform=Learnable((3, 8, 8)), epochs=1, **QUIET)
+    assert net.conv.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+# ---- randomness
+
+def test_the_seed_decides_everything():
+    states = []
+    for seed in (3, 3, 4):
+        net = made(small_cnn)
+        torch.rand(seed)  # what was drawn before plays no part
+        ap.fit(net, TRAIN, VALIDATION, transform=key(), augment=ap.Augment(), epochs=1, batch_size=24, seed=seed, **QUIET)
+        states.append(state_of(net))
+    assert same(states[0], states[1]) and not same(states[0], states[2])
+
+
+def test_the_callers_randomness_is_left_alone():
+    net = small_cnn()  # with dropout
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+    ap.fit(net, TRAIN, VALIDATION, transform=key(), augment=ap.Augment(), epochs=1, seed=9, **QUIET)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.random.get_state()[1].tolist() == before[1] and random.getstate() == before[2]
+
+
+# ---- augmentation
+
+def test_augment_moves_and_mirrors_as_numpy_does():
+    images = toy_split(200, channels=3, side=5).images
+    found = ap.Augment(crop=2, flip=True)(images, torch.Generator().manual_seed(0))
+    ways = set()
+    for image, result in zip(images.numpy(), found.numpy()):
+        padded = np.pad(image, ((0, 0), (2, 2), (2, 2)))
+        matches = [(row, column, step) for row in range(5) for column in range(5) for step in (1, -1)
+                   if np.array_equal(padded[:, row:row + 5, column:column + 5][:, :, ::step], result)]
+        assert len(matches) == 1
+        ways.update(matches)
+    # 200 draws from 50 ways: fewer than 30 different ones happen with a probability below 1e-20.
+    assert len(ways) > 30 and {row for row, _, _ in ways} == {column for _, column, _ in ways} == set(range(5))
+
+
+def test_augment_without_moves_only_mirrors_and_without_either_changes_nothing():
+    images = toy_split(60, side=5).images
+    generator = torch.Generator().manual_seed(0)
+    mirrored = ap.Augment(crop=0, flip=True)(images, generator)
+    kinds = [("as it was" if torch.equal(new, old) else "mirrored" if torch.equal(new, old.flip(-1)) else "else")
+             for new, old in zip(mirrored, images)]
+    assert set(kinds) == {"as it was", "mirrored"}  # one alone has a probability of 2^-59
+    assert torch.equal(ap.Augment(crop=0, flip=False)(images, generator), images)
+
+
+def test_augment_without_flip_never_mirrors():
+    images = torch.zeros(50, 1, 9, 9)
+    images[:, 0, 4, 4:7] = torch.tensor([1.0, 0.6, 0.3])  # falls from left to right
+    moved = ap.Augment(crop=2, flip=False)(images, torch.Generator().manual_seed(0))
+    assert all(row[row > 0].tolist() == pytest.approx([1.0, 0.6, 0.3]) for row in moved.flatten(1))
+
+
+def test_augment_follows_its_generator_and_copies():
+    images = toy_split(20).images
+    before = images.clone()
+    draw = lambda seed: ap.Augment()(images, torch.Generator().manual_seed(seed))  # noqa: E731
+    assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))
+    assert torch.equal(images, before)
+
+
+def test_augmentation_comes_before_the_transform():
+    net, transform = Watched(TinyCNN()), key()
+    ap.fit(net, TRAIN, VALIDATION, transform=transform, augment=ap.Augment(2), epochs=2, batch_size=32, **QUIET)
+    raws = []
+    for batch in net.batches:
+        processed, raw = batch.chunk(2)
+        assert torch.equal(processed, raw + transform.key), "the key has moved"
+        raws.append(raw)
+    known = {image.numpy().tobytes() for image in TRAIN.images}
+    assert any(image.contiguous().numpy().tobytes() not in known for image in torch.cat(raws)), "nothing was augmented"
+
+
+# ---- stopping and going on
+
+class StopAt:
+    """Augments, and presses Ctrl-C (or fails) at its batch number ``at``."""
+
+    def __init__(self, at=None, error=KeyboardInterrupt):
+        self.at, self.error, self.batch = at, error, 0
+
+    def __call__(self, images, generator):
+        self.batch += 1
+        if self.batch == self.at:
+            raise self.error
+        return ap.Augment(1)(images, generator)
+
+    def __repr__(self):
+        return "StopAt()"
+
+
+def trained(make_net, make_transform, optimizer, checkpoint=None, stop=None, seed=0):
+    """Three epochs of three batches; what came out as (state of the network, of the transform, history)."""
+    net, transform = made(make_net), make_transform()
+    history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, batch_size=24, lr=0.01, optimizer=optimizer,
+                     weight_decay=0.01, augment=stop or StopAt(), seed=seed, checkpoint=checkpoint, **QUIET)
+    return state_of(net), state_of(transform) if transform else {}, history
+
+
+@pytest.mark.parametrize("make_net", [small_cnn, ap.ResNet20], ids=["SimpleCNN", "ResNet20"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("make_transform", [key, Learnable, lambda: None], ids=["fixed", "learnable", "plain"])
+def test_stopped_and_resumed_ends_bit_for_bit_as_without_the_stop(make_net, optimizer, make_transform, tmp_path, capsys):
+    checkpoint = tmp_path / "new folder" / "run.safetensors"
+    whole = trained(make_net, make_transform, optimizer)
+    stopped = trained(make_net, make_transform, optimizer, checkpoint, StopAt(5))  # in the second epoch
+    assert stopped[2].interrupted and len(stopped[2].epochs) == 1
+    assert f"The same call goes on after the last finished epoch, from {checkpoint}" in capsys.readouterr().out
+    resumed = trained(make_net, make_transform, optimizer, checkpoint)
+    assert same(resumed[0], whole[0]) and same(resumed[1], whole[1])
+    assert resumed[2].epochs == whole[2].epochs and not resumed[2].interrupted
+
+
+def test_it_can_go_on_from_the_checkpoint_of_any_epoch(tmp_path, monkeypatch):
+    kept, save = [], training.Run.save
+
+    def keep(run, path):
+        save(run, path)
+        kept.append(shutil.copy(path, tmp_path / f"{len(kept)}.safetensors"))
+
+    monkeypatch.setattr(training.Run, "save", keep)
+    whole = trained(small_cnn, key, "adam", tmp_path / "run.safetensors")
+    assert len(kept) == 3
+    for file in kept[:]:
+        again = trained(small_cnn, key, "adam", file)
+        assert same(again[0], whole[0]) and again[2].epochs == whole[2].epochs
+    assert [path for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+
+
+def test_any_other_error_leaves_the_last_checkpoint_too(tmp_path):
+    checkpoint = tmp_path / "run.safetensors"
+    with pytest.raises(ZeroDivisionError):
+        trained(small_cnn, key, "sgd", checkpoint, StopAt(8, ZeroDivisionError))
+    assert same(trained(small_cnn, key, "sgd", checkpoint)[0], trained(small_cnn, key, "sgd")[0])
+
+
+def test_ctrl_c_keeps_what_was_learned(capsys):
+    net = made(TinyCNN)
+    before = state_of(net)
+    history = ap.fit(net, TRAIN, VALIDATION, epochs=3, batch_size=24, augment=StopAt(3), **QUIET)
+    assert history.interrupted and history.epochs == [] and history.images_per_second == 0
+    assert not same(state_of(net), before) and not net.training
+    assert "Stopped in epoch 1 of 3. The network keeps what it has learned.\n" in capsys.readouterr().out
+
+
+def test_a_checkpoint_is_no_pickle_and_holds_the_random_state(tmp_path):
+    checkpoint = tmp_path / "run.safetensors"
+    trained(small_cnn, Learnable, "adam", checkpoint)
+    assert not zipfile.is_zipfile(checkpoint)
+    with safe_open(checkpoint, "pt") as file:
+        names, header = set(file.keys()), json.loads(file.metadata()["checkpoint"])
+    assert {"net.fc1.weight", "transform.delta", "optimizer.0.exp_avg", "random.torch", "random.generator"} <= names
+    assert header["settings"]["lr"] == 0.01 and len(header["epochs"]) == 3
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"lr": 0.02}, "lr is 0.02, was 0.01"), ({"epochs": 4}, "epochs is 4, was 2"), ({"seed": 1}, "seed is 1, was 0"),
+    ({"batch_size": 8}, "batch_size is 8, was 16"), ({"optimizer": "sgd"}, "optimizer is sgd, was adam"),
+    ({"weight_decay": 0.1}, "weight_decay is 0.1, was 0.0"), ({"augment": ap.Augment(1)}, r"augment is Augment\(crop=1"),
+    ({"transform": ap.Fixed((1, 8, 8), 0.2, 0.2, seed=5)}, "transform is .*sigma=0.2.* was .*sigma=0.1"),
+    ({"transform": None, "loss": None}, "transform is None, was Fixed"),
+    ({"loss": ap.AntiPiracyLoss(1, 2, 0)}, "loss is .*beta=2.* was .*beta=1"),
+    ({"net": nn.Sequential(nn.Flatten(), nn.Linear(64, 10))}, "net is Sequential"),
+    ({"train": toy_split(64, seed=9)}, "pixel_sum is"), ({"train": toy_split(32, seed=1)}, r"images is \[32, 1, 8, 8\]"),
+])
+def test_the_checkpoint_of_another_run_is_refused_and_the_difference_named(tmp_path, change, message):
+    first = {"net": TinyCNN(), "train": TRAIN, "validation": VALIDATION, "transform": key(), "loss": ap.AntiPiracyLoss(),
+             "epochs": 2, "batch_size": 16, "lr": 0.01, "checkpoint": tmp_path / "run.safetensors"}
+    ap.fit(**first, **QUIET)
+    with pytest.raises(TrainingError, match=f"run.safetensors is the checkpoint of another run: .*{message}"):
+        ap.fit(**{**first, **change}, **QUIET)
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-100], lambda content: content[:50], lambda content: b"",
+                                    lambda content: b"\x00" * 200], ids=["truncated", "header", "empty", "zeros"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    checkpoint = tmp_path / "run.safetensors"
+    options = {"epochs": 1, "checkpoint": checkpoint, **QUIET}
+    ap.fit(TinyCNN(), TRAIN, VALIDATION, **options)
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
+    with pytest.raises(TrainingError, match="run.safetensors is no checkpoint, or a damaged one .* Remove it to start anew"):
+        ap.fit(TinyCNN(), TRAIN, VALIDATION, **options)
+
+
+def test_a_file_of_weights_is_no_checkpoint(tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "weights.safetensors")
+    with pytest.raises(TrainingError, match="weights.safetensors is no checkpoint"):
+        ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=1, checkpoint=tmp_path / "weights.safetensors", **QUIET)
+
+
+# ---- what cannot go on
+
+@pytest.mark.parametrize("transform", [None, ap.Shift(float("nan"))], ids=["plain", "transform"])
+def test_a_loss_that_is_not_finite_stops_training(transform):
+    net = TinyCNN()
+    if transform is None:
+        nn.init.constant_(net.fc.bias, float("inf"))
+    with pytest.raises(TrainingError, match="the loss is not finite any more .epoch 1.: lower the learning rate"):
+        ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=2, **QUIET)
+    assert not net.training
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"loss": ap.AntiPiracyLoss()}, "a loss needs a transform"),
+    ({"optimizer": "rmsprop"}, "unknown optimizer 'rmsprop': expected one of adam, sgd"),
+    *[(setting, "expected epochs ≥ 1, batch_size ≥ 1, lr > 0 and weight_decay ≥ 0, got")
+      for setting in ({"epochs": 0}, {"batch_size": 0}, {"lr": 0}, {"lr": float("nan")}, {"weight_decay": -1})],
+])
+def test_settings_that_make_no_sense_are_refused_before_anything_changes(settings, message):
+    net = TinyCNN()
+    before = state_of(net)
+    with pytest.raises(ValueError, match=message):
+        ap.fit(net, TRAIN, VALIDATION, **settings, **QUIET)
+    assert same(state_of(net), before)
+
+
+# ---- what the reader sees
+
+def test_one_progress_bar_on_standard_output_or_none(capsys):
+    ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=2, batch_size=16, device="cpu")
+    shown = capsys.readouterr()
+    assert "epoch 2/2" in shown.out and "8/8" in shown.out and shown.err == ""
+    ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=1, **QUIET)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_pick_device():
+    assert ap.pick_device("cpu") == torch.device("cpu")
+    assert ap.pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
