@@ -81,7 +81,7 @@ def loss_gradient(net, images, labels):
 
 
 def steepest(gradient, norm):
-    """The step of length 1 that raises the loss most: the sign for L∞, the normalised gradient for L2."""
+    """The step of length 1 that raises the loss most: the sign for L∞, the normalized gradient for L2."""
     return gradient.sign() if norm == "inf" else gradient / lengths(gradient).clamp_min(1e-12)
 
 

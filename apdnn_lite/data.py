@@ -142,7 +142,7 @@ def check_split(split, num_classes, where):
     low, high = images.min().item(), images.max().item()
     if not (0 <= low and high <= 1):  # also refuses NaN
         raise DataError(f"{where}: pixels must lie in [0, 1], found values from {low:g} to {high:g}. "
-                        "Networks of this book normalise inside themselves: pass pixels, not normalised values.")
+                        "Networks of this book normalize inside themselves: pass pixels, not normalized values.")
     if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
         raise DataError(f"{where}: labels must be int64 of shape ({len(images)},), "
                         f"found {labels.dtype} of shape {tuple(labels.shape)}.")

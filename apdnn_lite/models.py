@@ -1,6 +1,6 @@
 """The two networks of the source (Chen and Wu, 2018): a simple CNN and ResNet-20.
 
-Pixels in [0, 1] go in, logits come out. Each network normalises inside itself, so images, keys and
+Pixels in [0, 1] go in, logits come out. Each network normalizes inside itself, so images, keys and
 attacks live in pixels everywhere else. Inputs outside [0, 1] are accepted: a processed image may
 leave the range.
 """

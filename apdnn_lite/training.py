@@ -1,7 +1,7 @@
 """Train a network, plainly or together with the owner's transform.
 
 ``fit`` takes a training and a validation split and never sees the test split. A batch of raw images
-and the same batch processed go through the network as one concatenated batch: batch normalisation
+and the same batch processed go through the network as one concatenated batch: batch normalization
 then sees the same mixture throughout, and one large pass is faster than two small ones.
 """
 

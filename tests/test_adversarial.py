@@ -136,7 +136,7 @@ def test_the_network_is_left_as_it_was(attack, training):
     net, split = TinyCNN().train(training), toy_split(10)
     before, images, random = state_of(net), split.images.clone(), torch.get_rng_state()
     found = attack(net, split.images, split.labels)
-    assert same(state_of(net), before), "weights or batch-normalisation statistics changed"
+    assert same(state_of(net), before), "weights or batch-normalization statistics changed"
     assert net.training == training and all(parameter.grad is None for parameter in net.parameters())
     assert torch.equal(split.images, images) and not split.images.requires_grad and not found.requires_grad
     assert torch.equal(torch.get_rng_state(), random)

@@ -35,7 +35,7 @@ def test_the_network_and_the_images_are_left_as_they_were(attack, training):
     net, images = TinyCNN().train(training), toy_split(10).images
     before, pixels, random = state_of(net), images.clone(), torch.get_rng_state()
     attack(net, images)
-    assert same(state_of(net), before), "weights or batch-normalisation statistics changed"
+    assert same(state_of(net), before), "weights or batch-normalization statistics changed"
     assert net.training == training and torch.equal(images, pixels) and torch.equal(torch.get_rng_state(), random)
     assert all(parameter.grad is None for parameter in net.parameters())
 

@@ -160,7 +160,7 @@ IMAGES, LABELS = torch.rand(6, 1, 4, 4), torch.arange(6)
     (torch.rand(6, 4, 4, 3), LABELS, r"found \(6, 4, 4, 3\). They look channels-last: permute them to \(N, C, H, W\)"),
     (torch.rand(6, 4, 4, 1), LABELS, "They look channels-last"),
     (IMAGES[:0], LABELS[:0], "there are no images"),
-    (IMAGES * 2 - 1.5, LABELS, "pixels must lie in .0, 1., found values from -.* pass pixels, not normalised values"),
+    (IMAGES * 2 - 1.5, LABELS, "pixels must lie in .0, 1., found values from -.* pass pixels, not normalized values"),
     (IMAGES + 1, LABELS, "pixels must lie in .0, 1., found values from 1"),
     (IMAGES.where(IMAGES < IMAGES.max(), torch.nan), LABELS, "pixels must lie in .0, 1., found values from nan"),
     (IMAGES.where(IMAGES < IMAGES.max(), torch.inf), LABELS, "pixels must lie in .0, 1., found .* to inf"),

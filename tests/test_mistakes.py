@@ -160,8 +160,8 @@ def test_mistake_6_one_pass_sees_the_processed_and_the_raw_images():
     assert [len(batch) for batch in net.batches] == [32] * 4
 
 
-def test_mistake_6_batch_normalisation_sees_the_mixture():
-    class Normalised(nn.Module):
+def test_mistake_6_batch_normalization_sees_the_mixture():
+    class Normalized(nn.Module):
         def __init__(self):
             super().__init__()
             self.bn, self.fc = nn.BatchNorm2d(1, momentum=1.0), nn.Linear(64, 10)
@@ -169,7 +169,7 @@ def test_mistake_6_batch_normalisation_sees_the_mixture():
         def forward(self, x):
             return self.fc(self.bn(x).flatten(1))
 
-    net, transform = Normalised(), ap.Shift(0.5)
+    net, transform = Normalized(), ap.Shift(0.5)
     ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=1, batch_size=64, **QUIET)
     mixture = torch.cat([TRAIN.images, transform(TRAIN.images)])
     assert net.bn.num_batches_tracked == 1
@@ -241,19 +241,19 @@ def test_mistake_8_augmentation_is_given_raw_images():
     assert len(given) == 1 and {image.numpy().tobytes() for image in given[0]} == raw
 
 
-# 9. Normalisation outside the model
+# 9. Normalization outside the model
 
-def test_mistake_9_images_normalised_outside_are_refused():
+def test_mistake_9_images_normalized_outside_are_refused():
     images, labels = TRAIN.images, TRAIN.labels
-    for normalised in ((images - 0.5) / 0.5, (images - 0.2860) / 0.3530, images * 255):
-        with pytest.raises(ap.DataError, match="pixels must lie in .0, 1..*pass pixels, not normalised values"):
-            ap.from_arrays(normalised, labels)
+    for normalized in ((images - 0.5) / 0.5, (images - 0.2860) / 0.3530, images * 255):
+        with pytest.raises(ap.DataError, match="pixels must lie in .0, 1..*pass pixels, not normalized values"):
+            ap.from_arrays(normalized, labels)
         with pytest.raises(ValueError, match="expected pixels in .0, 1."):
-            ap.fgsm(toy_linear(), normalised, labels, 0.1)
+            ap.fgsm(toy_linear(), normalized, labels, 0.1)
 
 
 @pytest.mark.parametrize("make", [lambda: ap.SimpleCNN(image_size=8), ap.ResNet20], ids=["SimpleCNN", "ResNet20"])
-def test_mistake_9_the_networks_normalise_inside(make):
+def test_mistake_9_the_networks_normalize_inside(make):
     net, x = make().eval(), torch.rand(3, 1, 8, 8)
     logits, inner = net(x), {}
     first = next(module for module in net.modules() if isinstance(module, nn.Conv2d))

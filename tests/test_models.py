@@ -44,7 +44,7 @@ def test_parameters_of_resnet20(channels, classes):
     count, before = 0, channels
     for width, convolutions in ((16, 7), (32, 6), (64, 6)):
         for _ in range(convolutions):
-            count += 3 * 3 * before * width + 2 * width  # no bias; scale and shift of the batch normalisation
+            count += 3 * 3 * before * width + 2 * width  # no bias; scale and shift of the batch normalization
             before = width
     assert ap.count_parameters(ap.ResNet20(channels, classes)) == count + (64 + 1) * classes
 
@@ -104,7 +104,7 @@ def test_dropout_acts_in_training_only():
 
 
 @pytest.mark.parametrize("make", [lambda: ap.SimpleCNN(image_size=8), ap.ResNet20], ids=["SimpleCNN", "ResNet20"])
-def test_pixels_go_in_and_the_network_normalises(make):
+def test_pixels_go_in_and_the_network_normalizes(make):
     net, x = make().eval(), torch.rand(3, 1, 8, 8)
     logits = net(x)
     net.normalize = nn.Identity()

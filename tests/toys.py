@@ -41,7 +41,7 @@ def toy_linear(pixels=64, classes=10, seed=0):
 
 
 class TinyCNN(nn.Module):
-    """One convolution and batch normalisation: what small tests of training need, and nothing else."""
+    """One convolution and batch normalization: what small tests of training need, and nothing else."""
 
     def __init__(self, channels=1, classes=10):
         super().__init__()
