@@ -104,7 +104,7 @@ def checked(net, images, labels, epsilon):
     if images.ndim != 4 or labels.shape != images.shape[:1]:
         raise ValueError(f"expected images (N, C, H, W) and labels (N,), got {tuple(images.shape)} "
                          f"and {tuple(labels.shape)}")
-    if images.min() < 0 or images.max() > 1:
+    if not (images.min() >= 0 and images.max() <= 1):  # also refuses NaN
         raise ValueError(f"expected pixels in [0, 1], got values from {images.min():g} to {images.max():g}")
     device = device_of(net)
     return images.detach().to(device), labels.to(device)

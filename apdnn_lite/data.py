@@ -241,7 +241,8 @@ def places(name):
     """The folders in which the full set may lie, in the order in which they are tried."""
     roots = [Path(os.environ["APDNN_DATA"])] if os.environ.get("APDNN_DATA") else []
     folders = [root / relative_folder(name) for root in [*roots, cache_folder()]]
-    return [*folders, Path("/usr/share/datasets") / name.replace("_", "-")]
+    system = relative_folder(name) if name == "cifar10" else name.replace("_", "-")
+    return [*folders, Path("/usr/share/datasets") / system]
 
 
 def read_full(name, folder):

@@ -82,6 +82,8 @@ def history(history, chance=None):
     """Loss terms and validation accuracies over the epochs of a :class:`~apdnn_lite.training.History`."""
     names = {"loss": "total", "E_p": "$E_p$", "E_r": "$E_r$", "authorized": "authorized",
              "unauthorized": "unauthorized", "accuracy": "accuracy"}
+    if not history.epochs:
+        raise ValueError("no epoch was finished: there is nothing to draw")
     epochs = range(1, len(history.epochs) + 1)
     with style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))

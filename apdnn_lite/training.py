@@ -158,6 +158,7 @@ class Run:
             "net": repr(net), "transform": repr(transform), "loss": repr(loss), "optimizer": optimizer, "lr": lr,
             "weight_decay": weight_decay, "epochs": epochs, "batch_size": batch_size, "augment": repr(augment),
             "seed": seed, "images": list(train.images.shape), "pixel_sum": float(train.images.double().sum()),
+            "label_sum": int((train.labels.cpu() * torch.arange(1, len(train) + 1)).sum()),  # depends on their order
         }
 
     def train(self, validation, checkpoint, progress):

@@ -49,7 +49,7 @@ def good():
     """A notebook that keeps every rule."""
     cells = [
         new_markdown_cell(
-            "# A title\n\n:::{admonition} In this chapter\n:class: chapter-box\n"
+            "# A title\n\n:::{admonition} In this chapter\n:class: in-this-chapter\n"
             "**You will be able to** test.\n\n**You need** nothing.\n\n**Running time**: 2 s.\n:::"
         ),
         new_markdown_cell("See {cite}`chen2018, other1999` and the {term}`key`, or {term}`keys <key>`."),
