@@ -5,7 +5,6 @@ and the same batch processed go through the network as one concatenated batch: b
 then sees the same mixture throughout, and one large pass is faster than two small ones.
 """
 
-import contextlib
 import json
 import os
 import sys
