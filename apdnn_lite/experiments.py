@@ -49,6 +49,7 @@ class Recipe:
     gamma: float = 0.01
     sigma: float = 0.1
     p: float = 0.2
+    precision: str = "float32"  # every machine has it, so that a record can be made again anywhere
 
 
 # One recipe a network, the same for the plain baseline and for every transform.
@@ -194,7 +195,7 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
                   epochs=recipe.epochs, batch_size=recipe.batch_size, lr=recipe.lr, optimizer=recipe.optimizer,
                   weight_decay=recipe.weight_decay,
                   augment=Augment(recipe.crop, recipe.flip) if recipe.crop or recipe.flip else None,
-                  device=device, seed=name.seed, checkpoint=checkpoint, progress=progress)
+                  device=device, precision=recipe.precision, seed=name.seed, checkpoint=checkpoint, progress=progress)
     if history.interrupted:
         return None
     asked = {**name._asdict(), "dataset_sha256": data.sha256, "recipe": asdict(recipe),

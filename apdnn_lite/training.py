@@ -25,6 +25,7 @@ OPTIMIZERS = {
     "adam": lambda groups, lr: torch.optim.AdamW(groups, lr, fused=True),
     "sgd": lambda groups, lr: torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True),
 }
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 class TrainingError(RuntimeError):
@@ -87,7 +88,8 @@ class Augment:
 
 
 def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_size=128, lr=2e-3,
-        optimizer="adam", weight_decay=0.0, augment=None, device="auto", seed=0, checkpoint=None, progress=True):
+        optimizer="adam", weight_decay=0.0, augment=None, device="auto", precision="auto", seed=0, checkpoint=None,
+        progress=True):
     """Train ``net`` in place and return its :class:`History`; the network is left in evaluation mode.
 
     net: any module from pixels (N, C, H, W) to logits (N, num_classes).
@@ -99,7 +101,10 @@ def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_si
     optimizer: "adam" or "sgd" (Nesterov, momentum 0.9).
     weight_decay: of the network only; on a transform it would be a hidden γ.
     augment: a function of a batch of raw images and a generator, such as :class:`Augment`.
-    device: "auto" takes a CUDA device if there is one, with mixed precision.
+    device: "auto" takes a CUDA device if there is one.
+    precision: of the arithmetic inside the network, "float32", "bfloat16" or "float16" (CUDA only);
+        "auto" takes the fastest of them that the device computes in. Weights, logits and loss
+        stay in float32, and so does all that is measured.
     checkpoint: a file, written after each epoch. If it is there already, training goes on from it;
         on the CPU it ends with the same weights, bit for bit, as without the stop.
 
@@ -114,8 +119,10 @@ def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_si
         raise ValueError("expected epochs ≥ 1, batch_size ≥ 1, lr > 0 and weight_decay ≥ 0, got "
                          f"{epochs}, {batch_size}, {lr} and {weight_decay}")
     device = pick_device(device)
+    precision = pick_precision(precision, device)
     loss = loss or AntiPiracyLoss()
-    run = Run(net, train, transform, loss, optimizer, lr, weight_decay, epochs, batch_size, augment, seed, device)
+    run = Run(net, train, transform, loss, optimizer, lr, weight_decay, epochs, batch_size, augment, seed, device,
+              precision)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         if checkpoint is not None and Path(checkpoint).exists():
@@ -130,11 +137,33 @@ def pick_device(device="auto"):
     return torch.device(device)
 
 
+def pick_precision(precision, device):
+    """A torch.dtype for the arithmetic inside a network on ``device``; "auto" is the fastest it has."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    cuda = device.type == "cuda"
+    if precision == "float16" and not cuda:
+        raise ValueError(f'precision "float16" is for CUDA devices, and this one is {device.type}: '
+                         'try "bfloat16", or "auto"')
+    if precision == "auto":
+        if cuda:
+            precision = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+        else:
+            precision = "bfloat16" if device.type == "cpu" and cpu_has_bfloat16() else "float32"
+    return getattr(torch, precision)
+
+
+def cpu_has_bfloat16():
+    """Whether this processor multiplies in bfloat16; where it does not, bfloat16 is slower than float32."""
+    found = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch cannot tell
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
 class Run:
     """One training run and all of its state: what ``fit`` sets up, goes through and can save."""
 
     def __init__(self, net, train, transform, loss, optimizer, lr, weight_decay, epochs, batch_size, augment,
-                 seed, device):
+                 seed, device, precision):
         self.net = net.to(device, memory_format=torch.channels_last)
         self.transform = None if transform is None else transform.to(device)
         self.loss, self.augment, self.device = loss, augment, device
@@ -147,16 +176,15 @@ class Run:
             groups.append({"params": list(transform.parameters()), "weight_decay": 0.0})
         self.optimizer = OPTIMIZERS[optimizer](groups, lr)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, lr, epochs * self.steps_per_epoch)
-        # bfloat16 needs no scaling of the loss; float16, on older cards, does.
-        self.half = (torch.bfloat16 if device.type == "cuda"
-                     and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda" and self.half == torch.float16)
+        self.precision = precision
+        # float16, which older cards have, needs the loss scaled up; bfloat16 has float32's range and does not.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
         self.generator = torch.Generator().manual_seed(seed)  # the order of the batches, and augmentation
         self.history = History()
         self.settings = {
             "net": repr(net), "transform": repr(transform), "loss": repr(loss), "optimizer": optimizer, "lr": lr,
             "weight_decay": weight_decay, "epochs": epochs, "batch_size": batch_size, "augment": repr(augment),
-            "seed": seed, "images": list(train.images.shape), "pixel_sum": float(train.images.double().sum()),
+            "precision": str(precision), "seed": seed, "images": list(train.images.shape), "pixel_sum": float(train.images.double().sum()),
             "label_sum": int((train.labels.cpu() * torch.arange(1, len(train) + 1)).sum()),  # depends on their order
         }
 
@@ -224,10 +252,12 @@ class Run:
         return terms
 
     def logits(self, images):
-        """The network's logits in float32; on CUDA its inside runs in half precision."""
+        """The network's logits in float32, whatever the precision inside it."""
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, self.half, enabled=self.device.type == "cuda"):
-            return self.net(images).float() if self.device.type == "cuda" else self.net(images)
+        if self.precision == torch.float32:
+            return self.net(images)
+        with torch.autocast(self.device.type, self.precision):
+            return self.net(images).float()
 
     def validate(self, validation):
         if self.transform is None:

@@ -294,24 +294,27 @@ class StopAt:
         return "StopAt()"
 
 
-def trained(make_net, make_transform, optimizer, checkpoint=None, stop=None, seed=0):
+def trained(make_net, make_transform, optimizer, checkpoint=None, stop=None, seed=0, precision="float32"):
     """Three epochs of three batches; what came out as (state of the network, of the transform, history)."""
     net, transform = made(make_net), make_transform()
     history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, batch_size=24, lr=0.01, optimizer=optimizer,
-                     weight_decay=0.01, augment=stop or StopAt(), seed=seed, checkpoint=checkpoint, **QUIET)
+                     weight_decay=0.01, augment=stop or StopAt(), seed=seed, checkpoint=checkpoint,
+                     **QUIET | {"precision": precision})
     return state_of(net), state_of(transform) if transform else {}, history
 
 
 @pytest.mark.parametrize("make_net", [small_cnn, ap.ResNet20], ids=["SimpleCNN", "ResNet20"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("make_transform", [key, Learnable, lambda: None], ids=["fixed", "learnable", "plain"])
-def test_stopped_and_resumed_ends_bit_for_bit_as_without_the_stop(make_net, optimizer, make_transform, tmp_path, capsys):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_stopped_and_resumed_ends_bit_for_bit_as_without_the_stop(make_net, optimizer, make_transform, precision,
+                                                                  tmp_path, capsys):
     checkpoint = tmp_path / "new folder" / "run.safetensors"
-    whole = trained(make_net, make_transform, optimizer)
-    stopped = trained(make_net, make_transform, optimizer, checkpoint, StopAt(5))  # in the second epoch
+    whole = trained(make_net, make_transform, optimizer, precision=precision)
+    stopped = trained(make_net, make_transform, optimizer, checkpoint, StopAt(5), precision=precision)  # in the second epoch
     assert stopped[2].interrupted and len(stopped[2].epochs) == 1
     assert f"The same call goes on after the last finished epoch, from {checkpoint}" in capsys.readouterr().out
-    resumed = trained(make_net, make_transform, optimizer, checkpoint)
+    resumed = trained(make_net, make_transform, optimizer, checkpoint, precision=precision)
     assert same(resumed[0], whole[0]) and same(resumed[1], whole[1])
     assert resumed[2].epochs == whole[2].epochs and not resumed[2].interrupted
 
@@ -427,6 +430,71 @@ def test_one_progress_bar_on_standard_output_or_none(capsys):
     assert "epoch 2/2" in shown.out and "8/8" in shown.out and shown.err == ""
     ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=1, **QUIET)
     assert capsys.readouterr() == ("", "")
+
+
+# ---- precision
+
+class Dtypes(nn.Module):
+    """A network that notes the dtypes inside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.seen = nn.Linear(64, 10), set()
+
+    def forward(self, x):
+        logits = self.fc(x.flatten(1))
+        self.seen.add((self.training, x.dtype, self.fc.weight.dtype, logits.dtype))
+        return logits
+
+
+@pytest.mark.parametrize("precision, inside", [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_precision_is_that_inside_the_network_in_training_only(precision, inside):
+    net, seen = Dtypes(), []
+    loss = lambda *arguments: seen.extend(a.dtype for a in arguments[:2]) or ap.AntiPiracyLoss()(*arguments)  # noqa: E731
+    ap.fit(net, TRAIN, VALIDATION, transform=key(), loss=loss, epochs=1, **QUIET | {"precision": precision})
+    single = torch.float32
+    assert net.seen == {(True, single, single, inside), (False, single, single, single)}
+    assert set(seen) == {single}
+
+
+def test_bfloat16_ends_close_to_float32_but_not_on_it():
+    one, other = (trained(small_cnn, key, "sgd", precision=precision)[0] for precision in ("float32", "bfloat16"))
+    assert not same(one, other)
+    start = state_of(made(small_cnn))
+    moved = sum((one[name] - start[name]).double().square().sum() for name in one).sqrt()
+    apart = sum((one[name] - other[name]).double().square().sum() for name in one).sqrt()
+    assert apart < 0.1 * moved
+
+
+@pytest.mark.parametrize("found, expected", [({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16),
+                                             ({"avx512_bf16": False, "avx2": True}, torch.float32), ({}, torch.float32)])
+def test_auto_takes_bfloat16_only_where_the_processor_has_it(monkeypatch, found, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    assert training.pick_precision("auto", torch.device("cpu")) == expected
+
+
+@pytest.mark.parametrize("has_bfloat16, expected", [(True, torch.bfloat16), (False, torch.float16)])
+def test_auto_on_cuda_is_the_half_precision_it_has(monkeypatch, has_bfloat16, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bfloat16)
+    assert training.pick_precision("auto", torch.device("cuda")) == expected
+
+
+def test_auto_elsewhere_is_float32():
+    assert training.pick_precision("auto", torch.device("mps")) == torch.float32
+
+
+@pytest.mark.parametrize("precision, message", [("half", "unknown precision 'half': expected one of auto, float32"),
+                                                ("float16", "is for CUDA devices, and this one is cpu")])
+def test_a_precision_that_cannot_be(precision, message):
+    with pytest.raises(ValueError, match=message):
+        ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=1, **QUIET | {"precision": precision})
+
+
+def test_a_checkpoint_of_another_precision_is_refused(tmp_path):
+    checkpoint = tmp_path / "run.safetensors"
+    trained(small_cnn, key, "adam", checkpoint)
+    with pytest.raises(TrainingError, match="precision is torch.bfloat16, was torch.float32"):
+        trained(small_cnn, key, "adam", checkpoint, precision="bfloat16")
 
 
 def test_pick_device():
