@@ -8,19 +8,21 @@ adversarial → attacks → experiments → figures and widgets.
 from . import adversarial, attacks, experiments, figures, widgets
 from .adversarial import fgsm, pgd, universal
 from .data import DataError, Dataset, Split, from_arrays, from_folder, load
-from .evaluate import Access, AttackResult, access, accuracy, binomial_interval, confusion, predict
+from .evaluate import (Access, AttackResult, PerturbationSize, access, accuracy, binomial_interval, confusion,
+                       perturbation_size, predict)
 from .experiments import RecordError, pretrained, records
 from .losses import AntiPiracyLoss, LossTerms
 from .models import Normalize, ResNet20, SimpleCNN, count_parameters
 from .training import Augment, History, TrainingError, fit, pick_device
-from .transforms import Candidates, Fixed, Identity, Shift, Transform
+from .transforms import Candidates, Fixed, Generator, Identity, Learned, Shift, Transform
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Access", "AntiPiracyLoss", "AttackResult", "Augment", "Candidates", "DataError", "Dataset", "Fixed", "History",
-    "Identity", "LossTerms", "Normalize", "RecordError", "ResNet20", "Shift", "SimpleCNN", "Split", "TrainingError",
-    "Transform", "access", "accuracy", "adversarial", "attacks", "binomial_interval", "confusion", "count_parameters",
-    "experiments", "fgsm", "figures", "fit", "from_arrays", "from_folder", "load", "pgd", "pick_device", "predict",
-    "pretrained", "records", "universal", "widgets",
+    "Access", "AntiPiracyLoss", "AttackResult", "Augment", "Candidates", "DataError", "Dataset", "Fixed",
+    "Generator", "History", "Identity", "Learned", "LossTerms", "Normalize", "PerturbationSize", "RecordError",
+    "ResNet20", "Shift", "SimpleCNN", "Split", "TrainingError", "Transform", "access", "accuracy", "adversarial",
+    "attacks", "binomial_interval", "confusion", "count_parameters", "experiments", "fgsm", "figures", "fit",
+    "from_arrays", "from_folder", "load", "perturbation_size", "pgd", "pick_device", "predict", "pretrained",
+    "records", "universal", "widgets",
 ]

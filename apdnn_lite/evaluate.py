@@ -39,7 +39,7 @@ def predict(net, images, transform=None, batch_size=None):
     device = device_of(net)
     transform = transform.to(device) if transform is not None else torch.nn.Identity()
     logits = []
-    with evaluating(net):
+    with evaluating(net), evaluating(transform):
         for batch in images.split(batch_size or (100 if device.type == "cpu" else 2000)):
             batch = transform(batch.to(device))
             logits.append(net(batch.contiguous(memory_format=torch.channels_last)))
@@ -63,6 +63,42 @@ def confusion(net, split, transform=None):
     num_classes = logits.shape[1]
     pairs = split.labels.cpu() * num_classes + logits.argmax(dim=1)
     return torch.bincount(pairs, minlength=num_classes ** 2).reshape(num_classes, num_classes)
+
+
+@dataclass(frozen=True)
+class PerturbationSize:
+    """How much a transform changes images, pixels in [0, 1].
+
+    squared_norm: the mean over the images of ‖x_p − x_r‖₂², the third term of the loss.
+    largest: the largest change of any pixel of any image, L∞.
+    rms: the root mean square change of a pixel.
+    psnr: peak signal-to-noise ratio in decibels, −20 log₁₀ rms; infinite for no change.
+    """
+
+    squared_norm: float
+    largest: float
+    rms: float
+
+    @property
+    def psnr(self):
+        return -20 * math.log10(self.rms) if self.rms else math.inf
+
+    def __str__(self):
+        return (f"‖x_p − x_r‖₂² {self.squared_norm:.3g}, largest {self.largest:.3g}, "
+                f"root mean square {self.rms:.3g}, PSNR {self.psnr:.1f} dB")
+
+
+@torch.no_grad()
+def perturbation_size(transform, images, batch_size=1000):
+    """The :class:`PerturbationSize` of a transform on raw images (N, C, H, W), after clipping if it clips."""
+    device = device_of(transform)
+    total, largest = 0.0, 0.0
+    with evaluating(transform):
+        for raw in images.to(device).split(batch_size):
+            change = transform(raw) - raw
+            total += change.double().square().sum().item()
+            largest = max(largest, change.abs().max().item())
+    return PerturbationSize(total / len(images), largest, math.sqrt(total / images.numel()))
 
 
 def binomial_interval(correct, images, z=1.96):

@@ -26,11 +26,11 @@ from .evaluate import access, binomial_interval, count_correct
 from .losses import AntiPiracyLoss
 from .models import ResNet20, SimpleCNN
 from .training import Augment, fit, pick_device
-from .transforms import Fixed, Transform
+from .transforms import Fixed, Generator, Learned, Transform
 
 RECORDS = ASSETS / "records"
 FORMAT = 1  # of the record files
-TRANSFORM_KINDS = {"Fixed": Fixed}
+TRANSFORM_KINDS = {"Fixed": Fixed, "Learned": Learned, "Generator": Generator}
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Recipe:
     gamma: float = 0.01
     sigma: float = 0.1
     p: float = 0.2
+    width: int = 16            # of the generator
+    activation: str = "tanh"
     precision: str = "float32"  # every machine has it, so that a record can be made again anywhere
 
 
@@ -57,7 +59,7 @@ RECIPES = {
     "simple_cnn": Recipe(),
     "resnet20": Recipe(epochs=16, optimizer="sgd", lr=0.1, weight_decay=5e-4, crop=2, flip=True),
 }
-TRANSFORMS = ("baseline", "fixed", "fixed-clipped")
+TRANSFORMS = ("baseline", "fixed", "fixed-clipped", "learned", "generator")
 
 
 class RecordError(ValueError):
@@ -173,6 +175,10 @@ def make_transform(transform, shape, recipe, seed):
     """The owner's transform of a named run, None for the baseline."""
     if transform == "baseline":
         return None
+    if transform == "learned":
+        return Learned(shape, seed=seed)
+    if transform == "generator":
+        return Generator(shape[0], recipe.width, recipe.activation, seed=seed)
     return Fixed(shape, recipe.sigma, recipe.p, seed=seed, clip=transform.endswith("clipped"))
 
 

@@ -184,7 +184,8 @@ class Run:
         self.settings = {
             "net": repr(net), "transform": repr(transform), "loss": repr(loss), "optimizer": optimizer, "lr": lr,
             "weight_decay": weight_decay, "epochs": epochs, "batch_size": batch_size, "augment": repr(augment),
-            "precision": str(precision), "seed": seed, "images": list(train.images.shape), "pixel_sum": float(train.images.double().sum()),
+            "precision": str(precision), "seed": seed, "images": list(train.images.shape),
+            "pixel_sum": float(train.images.double().sum()),
             "label_sum": int((train.labels.cpu() * torch.arange(1, len(train) + 1)).sum()),  # depends on their order
         }
 
@@ -213,6 +214,8 @@ class Run:
         finally:
             bar.close()
             self.net.eval()
+            if self.transform is not None:
+                self.transform.eval()
         self.history.seconds = before + time.perf_counter() - start
         trained = (len(self.history.epochs) - first) * len(self.labels)
         self.history.images_per_second = trained / training_seconds if training_seconds else 0.0
@@ -221,6 +224,8 @@ class Run:
     def one_epoch(self, bar):
         """Every training image once; returns the means of the loss terms."""
         self.net.train()
+        if self.transform is not None:
+            self.transform.train()
         order = torch.randperm(len(self.labels), generator=self.generator).to(self.device)
         sums = 0.0
         for index in order.split(self.batch_size):

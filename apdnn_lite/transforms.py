@@ -58,31 +58,140 @@ class Fixed(Transform):
 
     def __init__(self, shape, sigma, p, seed=None, clip=False):
         super().__init__(clip)
-        shape = tuple(shape)
-        if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
-            raise ValueError(f"shape must be (channels, height, width), three positive integers, got {shape}")
-        if not 0 < sigma < float("inf"):
-            raise ValueError(f"sigma must be positive and finite, in pixels of [0, 1], got {sigma}")
+        shape = checked_shape(shape)
+        check_sigma(sigma)
         if not 0 < p <= 0.5:
             raise ValueError(f"p must satisfy 0 < p ≤ 0.5 (+σ and −σ each have probability p), got {p}")
         self.sigma, self.p, self.seed = float(sigma), float(p), seed
         self.register_buffer("key", draw_key(shape, sigma, p, seed))
 
     def perturbation(self, x):
-        if x.shape[1:] != self.key.shape:
-            raise ValueError(f"this key is for images of shape (N, {', '.join(map(str, self.key.shape))}), "
-                             f"got {tuple(x.shape)}")
+        check_images(x, self.key)
         return self.key
 
     def settings(self):
-        seed = self.seed if isinstance(self.seed, (int, type(None))) else str(self.seed)
-        return {**super().settings(), "shape": list(self.key.shape), "sigma": self.sigma, "p": self.p, "seed": seed}
+        return {**super().settings(), "shape": list(self.key.shape), "sigma": self.sigma, "p": self.p,
+                "seed": plain(self.seed)}
+
+
+def checked_shape(shape):
+    """(C, H, W) as a tuple of int; raises ValueError if it is none."""
+    shape = tuple(shape)
+    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ValueError(f"shape must be (channels, height, width), three positive integers, got {shape}")
+    return shape
+
+
+def check_sigma(sigma):
+    if not 0 < sigma < float("inf"):
+        raise ValueError(f"sigma must be positive and finite, in pixels of [0, 1], got {sigma}")
+
+
+def check_images(x, key):
+    """Raises ValueError unless the images x have the shape that the universal ``key`` was made for."""
+    if x.shape[1:] != key.shape:
+        raise ValueError(f"this key is for images of shape (N, {', '.join(map(str, key.shape))}), got {tuple(x.shape)}")
+
+
+def plain(seed):
+    """A seed as a record can hold it."""
+    if seed is None:
+        return None
+    return int(seed) if isinstance(seed, (int, np.integer)) else str(seed)
 
 
 def draw_key(shape, sigma, p, seed):
     """A tensor of ``shape`` with values −σ, 0, σ of probability p, 1 − 2p, p."""
     u = torch.from_numpy(np.random.default_rng(seed).random(shape))
     return sigma * ((u >= 1 - p).float() - (u < p).float())
+
+
+class Learned(Transform):
+    """One universal perturbation found by training: the key is a parameter (Chen and Wu, 2018).
+
+    It is the same for every image, as Fixed's is, but any number may stand in each pixel; the loss
+    finds them together with the network's weights.
+
+    shape: (C, H, W) of the images.
+    sigma: the perturbation starts as normal noise of this standard deviation, in pixels of [0, 1]
+        (our choice). Not at zero: raw and processed images would be the same, and one term of the
+        loss would undo the other.
+    seed: an integer, or None for the operating system's randomness.
+    clip: whether processed images are clipped to [0, 1].
+
+    Raises ValueError if σ or the shape is out of range.
+    """
+
+    def __init__(self, shape, sigma=0.01, seed=None, clip=False):
+        super().__init__(clip)
+        shape = checked_shape(shape)
+        check_sigma(sigma)
+        self.sigma, self.seed = float(sigma), seed
+        noise = np.random.default_rng(seed).normal(scale=sigma, size=shape)
+        self.delta = nn.Parameter(torch.from_numpy(noise).float())
+
+    def perturbation(self, x):
+        check_images(x, self.delta)
+        return self.delta
+
+    def settings(self):
+        return {**super().settings(), "shape": list(self.delta.shape), "sigma": self.sigma, "seed": plain(self.seed)}
+
+
+class Generator(Transform):
+    """A perturbation for each image, from a small network: x_p = x_r + G(x_r) (Chen and Wu, 2018).
+
+    G is a 5×5 convolution and a 1×1 bottleneck convolution back to the channels of the image, or,
+    with ``form="dense"``, two fully connected layers, which the source names too.
+
+    channels: of the images.
+    width: of the layer between, and ``activation`` after it ("tanh" or "relu"): our choice, the
+        source prints neither.
+    form: "convolutional", or "dense", which needs ``image_size``, the side of the square images.
+    seed: of the first weights; an integer, or None for the operating system's randomness.
+    clip: whether processed images are clipped to [0, 1].
+
+    Inside, images count from their middle (x − 0.5), so that dark pixels say something too.
+    Raises ValueError for sizes that are not positive and for names that are not known.
+    """
+
+    ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
+    def __init__(self, channels, width=16, activation="tanh", form="convolutional", image_size=None, seed=None,
+                 clip=False):
+        super().__init__(clip)
+        if not all(isinstance(size, int) and size > 0 for size in (channels, width)):
+            raise ValueError(f"channels and width must be positive integers, got {channels} and {width}")
+        if activation not in self.ACTIVATIONS:
+            raise ValueError(f"unknown activation {activation!r}: expected one of {', '.join(self.ACTIVATIONS)}")
+        self.channels, self.width, self.activation, self.form = channels, width, activation, form
+        self.image_size, self.seed = image_size, seed
+        between = self.ACTIVATIONS[activation]()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+            if form == "convolutional":
+                self.layers = nn.Sequential(nn.Conv2d(channels, width, 5, padding=2), between,
+                                            nn.Conv2d(width, channels, 1))
+            elif form == "dense":
+                if not (isinstance(image_size, int) and image_size > 0):
+                    raise ValueError(f"a dense generator needs image_size, the side of the images, got {image_size}")
+                shape = (channels, image_size, image_size)
+                pixels = channels * image_size ** 2
+                self.layers = nn.Sequential(nn.Flatten(), nn.Linear(pixels, width), between,
+                                            nn.Linear(width, pixels), nn.Unflatten(1, shape))
+            else:
+                raise ValueError(f"unknown form {form!r}: expected convolutional or dense")
+
+    def perturbation(self, x):
+        side = self.image_size
+        if x.dim() != 4 or x.shape[1] != self.channels or (self.form == "dense" and x.shape[2:] != (side, side)):
+            raise ValueError(f"this generator is for images of shape (N, {self.channels}, "
+                             f"{side or 'H'}, {side or 'W'}), got {tuple(x.shape)}")
+        return self.layers(x - 0.5)
+
+    def settings(self):
+        return {**super().settings(), "channels": self.channels, "width": self.width, "activation": self.activation,
+                "form": self.form, "image_size": self.image_size, "seed": plain(self.seed)}
 
 
 class Shift(Transform):
