@@ -47,9 +47,15 @@ def parser():
     train = command("run", run, "train a network, measure it once on the test set and write the record; a run that is "
                     "recorded already is skipped, one that was stopped goes on after its last epoch", named, where, device)
     train.add_argument("--keep-weights", action="store_true", help="store the trained network beside its record")
+    vary = command("sweep", sweep, "train a network for several values of one setting, measured on the validation split "
+                   "alone; values that are recorded already are skipped", named, device)
+    vary.add_argument("--vary", required=True, metavar="SETTING", help="what to vary, such as gamma, sigma or width")
+    vary.add_argument("--values", required=True, nargs="+", metavar="VALUE")
+    vary.add_argument("--folder", type=Path, default=experiments.SWEEPS, help="where the records lie")
     attack = command("attack", run_attacks, "attack networks whose weights are stored, and record what came out",
                      named, where, device)
     attack.add_argument("--draws", type=int, default=100, help="keys that the input-only attack guesses (default: 100)")
+    attack.add_argument("--tries", type=int, default=10, help="generators that the pair attack trains (default: 10)")
     command("check", check, "measure every stored network again and compare with its record", where, device)
     return top
 
@@ -73,9 +79,24 @@ def run(options):
     return 0
 
 
+def sweep(options):
+    kind = type(getattr(experiments.Recipe(), options.vary, ""))
+    values = [value == "True" if kind is bool else kind(value) for value in options.values]
+    for name in names(options):
+        for record in experiments.sweep(name, options.vary, values, options.folder, options.device):
+            last = record["came_out"]["validation"][-1]
+            print(f"{name}, {options.vary} {record['asked']['recipe'][options.vary]}: validation "
+                  + ", ".join(f"{what} {last[what]:.2%}" for what in ("authorized", "unauthorized", "accuracy")
+                              if what in last)
+                  + (f", PSNR {record['came_out']['perturbation']['psnr']:.1f} dB"
+                     if "perturbation" in record["came_out"] else ""))
+    return 0
+
+
 def run_attacks(options):
     for name in names(options):
-        record = experiments.run_attacks(name, options.folder, options.draws, options.device)
+        record = experiments.run_attacks(name, options.folder, options.draws, options.tries,
+                                         options.device)
         for attack, came_out in record["came_out"].items():
             accuracies = came_out["accuracies"]
             print(f"{name}, {attack}: mean {sum(accuracies) / len(accuracies):.1%}, best {max(accuracies):.1%}, "

@@ -12,7 +12,7 @@ import platform
 import statistics
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,13 +22,14 @@ from safetensors.torch import load, save_file
 from . import attacks
 from . import data as sets
 from .data import ASSETS, CLASSES
-from .evaluate import access, binomial_interval, count_correct
+from .evaluate import access, binomial_interval, count_correct, perturbation_size
 from .losses import AntiPiracyLoss
 from .models import ResNet20, SimpleCNN
-from .training import Augment, fit, pick_device
+from .training import Augment, fit, pick_device, pick_precision
 from .transforms import Fixed, Generator, Learned, Transform
 
 RECORDS = ASSETS / "records"
+SWEEPS = ASSETS / "sweeps"  # runs that differ from the recipe in one value, measured on the validation split alone
 FORMAT = 1  # of the record files
 TRANSFORM_KINDS = {"Fixed": Fixed, "Learned": Learned, "Generator": Generator}
 
@@ -116,7 +117,8 @@ def environment():
     return {
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": version("numpy")},
         "processor": processor_name(), "threads": torch.get_num_threads(),
-        "commit": git("rev-parse", "HEAD") or None, "uncommitted_changes": bool(git("status", "--porcelain", "--", ".")),
+        "commit": git("rev-parse", "HEAD") or None,
+        "uncommitted_changes": bool(git("status", "--porcelain", "--", ".", ":!assets")),  # of the code
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
 
@@ -182,13 +184,14 @@ def make_transform(transform, shape, recipe, seed):
     return Fixed(shape, recipe.sigma, recipe.p, seed=seed, clip=transform.endswith("clipped"))
 
 
-def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_weights=False, recipe=None):
+def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_weights=False, recipe=None, test=True):
     """Train the network of a :class:`Name`, measure it on the test set once, write and return its record.
 
     folder: where the record goes, by default among the shipped ones. With ``keep_weights`` the
     network and its transform are stored as one safetensors file beside it.
     checkpoint: a file to resume from, as in ``fit``. Returns None if stopped with Ctrl-C.
-    The seed decides the first weights, the batches and the owner's key.
+    test: False for runs among which something is chosen; they leave the test set alone.
+    The seed decides the first weights, the batches and the owner's transform.
     """
     recipe = recipe or RECIPES[name.network]
     data = sets.load(name.dataset, name.size)
@@ -206,9 +209,14 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
         return None
     asked = {**name._asdict(), "dataset_sha256": data.sha256, "recipe": asdict(recipe),
              "settings": transform.settings() if transform is not None else None, "rounded_to_8_bits": False}
-    measured = {"accuracy": None} if transform is None else {"authorized": transform, "unauthorized": None}
-    test = {what: share(count_correct(net, data.test, how), len(data.test)) for what, how in measured.items()}
-    came_out = {"validation": history.epochs, "test": test}
+    came_out = {"validation": history.epochs}
+    if transform is not None:
+        size = perturbation_size(transform, data.validation.images)
+        came_out["perturbation"] = asdict(size) | {"psnr": size.psnr}
+    if test:
+        measured = {"accuracy": None} if transform is None else {"authorized": transform, "unauthorized": None}
+        came_out["test"] = {what: share(count_correct(net, data.test, how), len(data.test))
+                            for what, how in measured.items()}
     path = record_path(name, folder)
     if keep_weights:
         came_out["weights"] = save_weights(path, net, transform)
@@ -217,38 +225,93 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
     return write_record(path, asked, came_out, how)
 
 
+def sweep(name, setting, values, folder=None, device="auto", progress=True):
+    """Train a :class:`Name` once for each of the values of one setting of its recipe; yields the records as they come.
+
+    setting: a field of :class:`Recipe`. Accuracies and the perturbation's size are those on the
+    validation split; the test set is not read. Runs in the fastest precision of the device, which
+    the record says. A value that is recorded already is read, not trained again.
+    Raises ValueError for a setting that recipes do not have.
+    """
+    recipe = RECIPES[name.network]
+    known = {field.name for field in fields(recipe)}
+    if setting not in known:
+        raise ValueError(f"unknown setting {setting!r}: expected one of {', '.join(sorted(known))}")
+    precision = str(pick_precision("auto", pick_device(device))).removeprefix("torch.")
+    for value in values:
+        where = sweep_folder(setting, value, folder)
+        path = record_path(name, where)
+        if path.exists():
+            yield read_record(path)
+            continue
+        varied = replace(recipe, **{"precision": precision, setting: value})
+        record = run(name, where, device, progress=progress, recipe=varied, test=False)
+        if record is None:  # stopped with Ctrl-C
+            return
+        yield record
+
+
+def sweep_folder(setting, value, folder=None):
+    return Path(folder or SWEEPS) / f"{setting}={value}"
+
+
 def device_name(device):
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def run_attacks(name, folder=None, draws=100, device="auto"):
+PAIRS = (1, 10, 100)                 # how many the thief holds,
+SHARES = (0.1, 0.5, 1.0)             # and, the source's, which share of the training images
+THIEF_WIDTHS = (16, 64)              # the owner's, and larger
+
+
+def run_attacks(name, folder=None, draws=100, tries=10, device="auto"):
     """Attack the shipped network of a :class:`Name`, and write and return the record of what came out.
 
-    The thief's images are the validation images without their labels; accuracies are those on the
-    test set.
+    The thief's images are the validation images without their labels, his pairs are training
+    images and what the owner makes of them; accuracies are those on the test set.
     """
+    device = pick_device(device)
     net, transform, trained = pretrained(name.dataset, name.network, name.transform, name.size, name.seed, folder)
     if transform is None:
         raise ValueError(f"{name} is a plain network: there is no transform to attack")
-    data = sets.load(name.dataset, name.size, pick_device(device))
-    net.to(pick_device(device))
-    sigma, p, clip = transform.sigma, transform.p, transform.clip
-    thief_images = data.validation.images
+    net, transform = net.to(device), transform.to(device)
+    data = sets.load(name.dataset, name.size, device)
     began = time.perf_counter()
-    tried = {"direct": attacks.direct(net, thief_images),
-             "brightness": attacks.brightness(net, thief_images, clip=clip),
-             "input_only": attacks.input_only(net, thief_images, sigma, p, draws, name.seed, clip)}
     came_out = {}
-    for attack, guesses in tried.items():
+    for attack, guesses, settings in all_attacks(net, transform, trained["asked"]["recipe"], data, draws, tries,
+                                                 name.seed):
         result = access(net, data.test, guesses)
-        came_out[attack] = {"accuracies": result.accuracies, "scores": guesses.scores, "picked": guesses.picked,
-                            "images": result.images}
-        if attack == "brightness":
-            came_out[attack]["shifts"] = [guess.value for guess in guesses.transforms]
-    how = environment() | {"device": device_name(pick_device(device)), "seconds": round(time.perf_counter() - began, 1)}
-    asked = {**name._asdict(), "network_record_sha256": trained["sha256"], "sigma": sigma, "p": p, "clip": clip,
-             "draws": draws, "rounded_to_8_bits": False}
+        came_out[attack] = settings | {"accuracies": result.accuracies, "scores": guesses.scores,
+                                       "picked": guesses.picked, "images": result.images}
+    how = environment() | {"device": device_name(device), "seconds": round(time.perf_counter() - began, 1)}
+    asked = {**name._asdict(), "network_record_sha256": trained["sha256"], "clip": transform.clip, "draws": draws,
+             "tries": tries, "rounded_to_8_bits": False}
     return write_record(record_path(name, folder).with_suffix(".attacks.json"), asked, came_out, how)
+
+
+def all_attacks(net, transform, recipe, data, draws, tries, seed):
+    """Every attack on one network: yields its name in records, its candidates, and what it was told."""
+    images, clip = data.validation.images, transform.clip
+    yield "direct", attacks.direct(net, images), {}
+    guesses = attacks.brightness(net, images, clip=clip)
+    yield "brightness", guesses, {"shifts": [guess.value for guess in guesses.transforms]}
+    sigma, p = recipe["sigma"], recipe["p"]
+    yield "input_only", attacks.input_only(net, images, sigma, p, draws, seed, clip), {"sigma": sigma, "p": p}
+    universal = isinstance(transform, (Fixed, Learned))
+    if not isinstance(transform, Fixed):
+        sigma = attacks.matched_sigma(perturbation_size(transform, images).rms, p)
+        yield "input_only_matched", attacks.input_only(net, images, sigma, p, draws, seed, clip), {"sigma": sigma, "p": p}
+    for pairs in (*PAIRS, *(round(share * len(data.train)) for share in SHARES)):
+        raw = data.train.images[:pairs]
+        with torch.no_grad():
+            processed = transform(raw)
+        if universal:
+            yield f"pair_{pairs}", attacks.pair_universal(net, images, raw, processed, clip), {"pairs": pairs}
+            continue
+        for width in THIEF_WIDTHS:
+            guesses = attacks.pair(net, images, raw, processed, width, recipe["activation"], tries=tries, seed=seed,
+                                   clip=clip)
+            yield f"pair_{pairs}_width_{width}", guesses, {"pairs": pairs, "width": width}
 
 
 def records(dataset, network, transform, size="mini", attacks=False, folder=None):

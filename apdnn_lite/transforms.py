@@ -148,7 +148,8 @@ class Generator(Transform):
     width: of the layer between, and ``activation`` after it ("tanh" or "relu"): our choice, the
         source prints neither.
     form: "convolutional", or "dense", which needs ``image_size``, the side of the square images.
-    seed: of the first weights; an integer, or None for the operating system's randomness.
+    seed: of the first weights; an integer, a NumPy SeedSequence, or None for the operating system's
+        randomness.
     clip: whether processed images are clipped to [0, 1].
 
     Inside, images count from their middle (x − 0.5), so that dark pixels say something too.
@@ -168,7 +169,8 @@ class Generator(Transform):
         self.image_size, self.seed = image_size, seed
         between = self.ACTIVATIONS[activation]()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+            sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+            torch.manual_seed(int(sequence.generate_state(1)[0]))
             if form == "convolutional":
                 self.layers = nn.Sequential(nn.Conv2d(channels, width, 5, padding=2), between,
                                             nn.Conv2d(width, channels, 1))

@@ -17,16 +17,47 @@ ATTACKS = {
     "direct": attacks.direct,
     "brightness": attacks.brightness,
     "input_only": lambda net, images: attacks.input_only(net, images, sigma=0.1, p=0.2, draws=3),
+    "pair": lambda net, images: attacks.pair(net, images, *pairs_of(ap.Shift(0.1)), width=2, tries=2, steps=3),
+    "pair_universal": lambda net, images: attacks.pair_universal(net, images, *pairs_of(ap.Shift(0.1))),
 }
 
 
-def test_no_attack_takes_labels():
-    public = [function for name, function in inspect.getmembers(attacks, inspect.isfunction)
-              if function.__module__ == attacks.__name__ and list(inspect.signature(function).parameters)[0] == "net"]
-    assert {function.__name__ for function in public} >= {"direct", "brightness", "input_only"}
-    allowed = {"net", "images", "shifts", "clip", "sigma", "p", "draws", "seed", "transforms"}
-    for function in public:
-        assert set(inspect.signature(function).parameters) <= allowed, function.__name__
+def pairs_of(transform, count=4):
+    """Raw images and what the owner makes of them."""
+    raw = toy_split(count, seed=9).images
+    with torch.no_grad():
+        return raw, transform(raw)
+
+
+def test_each_attack_takes_what_its_adversary_has_and_nothing_else():
+    """The threat model: the left column is what the thief was given, the right one how he goes about it."""
+    has = {
+        "direct": ({"net", "images"}, set()),
+        "brightness": ({"net", "images"}, {"shifts", "clip"}),
+        "input_only": ({"net", "images", "sigma", "p"}, {"draws", "seed", "clip"}),
+        "pair": ({"net", "images", "raw", "processed"},
+                 {"width", "activation", "form", "tries", "steps", "lr", "batch_size", "seed", "clip"}),
+        "pair_universal": ({"net", "images", "raw", "processed"}, {"clip"}),
+    }
+    found = {name: inspect.signature(function).parameters.values()
+             for name, function in inspect.getmembers(attacks, inspect.isfunction)
+             if function.__module__ == attacks.__name__ and function is not attacks.candidates
+             and "net" in inspect.signature(function).parameters}
+    assert found.keys() == has.keys()
+    for name, parameters in found.items():
+        given, own = has[name]
+        assert {each.name for each in parameters if each.default is each.empty} == given, name
+        assert {each.name for each in parameters if each.default is not each.empty} == own, name
+        assert all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters), f"{name} takes anything"
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+@pytest.mark.parametrize("given, found", [(toy_split(4), "Split"), (toy_split(4).images[0], r"\(1, 8, 8\)"),
+                                          (toy_split(4).images[:0], r"\(0, 1, 8, 8\)"),
+                                          (toy_split(4).images.numpy(), "ndarray")])
+def test_what_holds_labels_or_is_no_batch_of_images_is_refused(attack, given, found):
+    with pytest.raises(ValueError, match=f"an attack takes raw images, a tensor .* and no labels; got {found}"):
+        attack(toy_linear(), given)
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
@@ -143,3 +174,92 @@ def test_the_pick_uses_no_label():
     for labelled in (split, relabelled):
         result = ap.access(net, labelled, found)
         assert result.picked == result.accuracies[place] == ap.accuracy(net, labelled, found.transforms[place])
+
+
+# ---- pairs
+
+@pytest.mark.parametrize("transform", [ap.Fixed((1, 8, 8), 0.1, 0.2, seed=3), ap.Learned((1, 8, 8), 0.05, seed=3)],
+                         ids=["fixed", "learned"])
+def test_one_pair_gives_a_universal_perturbation_away(transform):
+    raw, processed = pairs_of(transform, 1)
+    found = attacks.pair_universal(toy_linear(), raw, raw, processed)
+    split = toy_split(50, seed=4)
+    torch.testing.assert_close(found.transforms[0](split.images), transform(split.images).detach(), atol=1e-6, rtol=0)
+    assert len(found) == 1 and not any(p.requires_grad for p in found.transforms[0].parameters())
+    assert ap.access(toy_linear(), split, found).best == ap.accuracy(toy_linear(), split, transform)
+
+
+def test_clipping_hides_a_part_of_the_perturbation_from_one_pair_but_not_from_many():
+    owner = ap.Fixed((1, 8, 8), 0.3, 0.4, seed=3, clip=True)
+    key = owner.key.flatten()
+    raw, processed = pairs_of(owner, 200)
+    guess = lambda count: attacks.pair_universal(  # noqa: E731
+        toy_linear(), raw, raw[:count], processed[:count], clip=True).transforms[0]
+    one, many = guess(1).delta.flatten(), guess(200).delta.flatten()
+    hidden = (one - key).abs() > 1e-6
+    assert hidden.any() and (one.abs() <= key.abs() + 1e-6).all() and (one * key >= 0).all()
+    # With 200 random images no pixel is within 0.3 of the edge in all: 0.3^200.
+    torch.testing.assert_close(many, key, atol=1e-6, rtol=0)
+    split = toy_split(30, seed=5)
+    torch.testing.assert_close(guess(200)(split.images), owner(split.images), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("form, width", [("convolutional", 4), ("dense", 48)])
+def test_the_pair_attack_learns_what_the_owner_does(form, width):
+    owner = ap.Generator(1, width=2, seed=5)
+    raw, processed = pairs_of(owner, 32)
+    unseen = toy_split(20, seed=6).images
+    found = attacks.pair(toy_linear(), unseen, raw, processed, width=width, form=form, tries=2, steps=300)
+    seen_error = [(thief(raw) - processed).square().mean().sqrt() for thief in found.transforms]
+    assert max(seen_error) < 0.2 * ap.perturbation_size(owner, raw).rms
+    if form == "convolutional":  # of the owner's shape: right on images he has not seen, too
+        error = [(thief(unseen) - owner(unseen)).square().mean().sqrt() for thief in found.transforms]
+        assert max(error) < 0.2 * ap.perturbation_size(owner, unseen).rms
+    for thief in found.transforms:
+        assert (thief.form, thief.width, thief.training) == (form, width, False)
+        assert not any(parameter.requires_grad for parameter in thief.parameters())
+
+
+def test_one_pair_shows_a_generator_many_times_over():
+    owner = ap.Generator(1, width=2, seed=5)
+    raw, processed = pairs_of(owner, 1)
+    unseen = toy_split(20, seed=6).images
+    thief, = attacks.pair(toy_linear(), unseen, raw, processed, width=2, tries=1, steps=1000).transforms
+    error = (thief(unseen) - owner(unseen)).square().mean().sqrt().item()
+    assert error < 0.5 * ap.perturbation_size(owner, unseen).rms
+
+
+def test_the_pair_attack_follows_its_seed_and_each_try_starts_anew():
+    raw, processed = pairs_of(ap.Generator(1, 2, seed=5))
+    weights = lambda tries, seed: [state_of(thief) for thief in attacks.pair(  # noqa: E731
+        toy_linear(), raw, raw, processed, width=2, tries=tries, steps=3, seed=seed).transforms]
+    assert all(map(same, weights(2, 1), weights(2, 1))) and all(map(same, weights(1, 1), weights(2, 1)))
+    one, other = weights(2, 1)
+    assert not same(one, other) and not same(one, weights(1, 2)[0])
+
+
+def test_with_the_owners_seed_the_thief_does_not_start_from_the_owners_weights():
+    owner = ap.Generator(1, 2, seed=5)
+    raw, processed = pairs_of(owner)
+    thief, = attacks.pair(toy_linear(), raw, raw, processed, width=2, tries=1, steps=1, lr=1e-9, seed=5).transforms
+    assert not torch.allclose(thief.layers[0].weight, owner.layers[0].weight, atol=1e-3)
+
+
+def test_pairs_that_do_not_match_are_refused():
+    raw = toy_split(4).images
+    for attack in (attacks.pair, attacks.pair_universal):
+        with pytest.raises(ValueError, match=r"expected pairs, .* got \(4, 1, 8, 8\) and \(3, 1, 8, 8\)"):
+            attack(toy_linear(), raw, raw, raw[:3])
+        with pytest.raises(ValueError, match=r"N ≥ 1 and no labels; got \(0, 1, 8, 8\)"):
+            attack(toy_linear(), raw, raw[:0], raw[:0])
+    with pytest.raises(ValueError, match="tries, steps and batch_size must be at least 1, got 0, 5 and 64"):
+        attacks.pair(toy_linear(), raw, raw, raw, tries=0, steps=5)
+
+
+@settings(max_examples=30)
+@given(st.floats(1e-3, 1), st.floats(0.01, 0.5))
+def test_a_matched_sigma_gives_keys_as_strong_as_the_owners_perturbation(rms, p):
+    key = ap.Fixed((3, 200, 200), attacks.matched_sigma(rms, p), p, seed=0).key
+    # The share of nonzero pixels of 120,000 is 2p up to 5 standard deviations, and the rms its root.
+    spread = 5 * math.sqrt(2 * p * (1 - 2 * p) / key.numel()) / (2 * p)
+    assert key.square().mean().item() == pytest.approx(rms ** 2, rel=spread + 1e-5)

@@ -1,11 +1,13 @@
 """Measurements, against counting by hand."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import Linear, TinyCNN, same, state_of, toy_linear, toy_split
+from toys import Linear, TinyCNN, same, squared_norm, state_of, toy_linear, toy_split
 
 import apdnn_lite as ap
 from apdnn_lite import evaluate
@@ -118,3 +120,56 @@ def test_access_with_candidates():
     assert found.accuracies == (0.75, 1.0, 0.5)
     assert (found.mean, found.best, found.worst, found.picked, found.images) == (0.75, 1.0, 0.5, 0.5, 4)
     assert str(found) == ("3 candidates: mean 75.0%, best 100.0%, worst 50.0%, the thief's own pick 50.0% (4 images)")
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_the_size_of_a_perturbation(clip):
+    images = torch.rand(7, 2, 5, 5, generator=torch.Generator().manual_seed(0))
+    transform = ap.Fixed((2, 5, 5), 0.3, 0.4, seed=1, clip=clip)
+    change = transform(images).double().numpy() - images.double().numpy()
+    found = ap.perturbation_size(transform, images, batch_size=3)
+    assert found.squared_norm == pytest.approx(squared_norm(change), rel=1e-5)
+    assert found.largest == pytest.approx(np.abs(change).max(), rel=1e-5)
+    assert found.rms == pytest.approx(np.sqrt(np.mean(change ** 2)), rel=1e-5)
+    assert found.psnr == pytest.approx(10 * np.log10(1 / np.mean(change ** 2)), abs=1e-4)  # the peak is 1
+    if not clip:  # then images do not matter
+        assert found.squared_norm == pytest.approx(transform.key.square().sum().item(), rel=1e-5)
+
+
+def test_no_change_has_no_size():
+    found = ap.perturbation_size(ap.Identity(), torch.rand(3, 1, 4, 4))
+    assert (found.squared_norm, found.largest, found.rms, found.psnr) == (0, 0, 0, float("inf"))
+    assert str(ap.perturbation_size(ap.Shift(0.1), torch.zeros(2, 1, 2, 2))) == (
+        "‖x_p − x_r‖₂² 0.04, largest 0.1, root mean square 0.1, PSNR 20.0 dB")
+
+
+def test_a_transform_is_measured_in_evaluation_mode():
+    class Doubtful(ap.Transform):
+        def perturbation(self, x):
+            return torch.full_like(x[:1], 1.0 if self.training else 0.5)
+    transform = Doubtful()
+    assert ap.perturbation_size(transform, torch.zeros(2, 1, 2, 2)).largest == 0.5
+    net = brightness_reader()
+    torch.testing.assert_close(evaluate.predict(net, torch.zeros(1, 1, 1, 1), transform),
+                               net(torch.full((1, 1, 1, 1), 0.5)).detach())
+    assert transform.training  # and left as it was
+
+
+def test_the_interval_over_draws():
+    """Against the standard error, which the bootstrap of a mean comes to for many draws."""
+    values = np.random.default_rng(3).beta(8, 3, size=400)
+    low, high = ap.AttackResult(tuple(values), 0.0, 1).interval
+    half = 1.96 * values.std() / math.sqrt(len(values))
+    assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.1 * half)
+    assert (high - low) / 2 == pytest.approx(half, rel=0.1)
+    assert ap.AttackResult((0.5,) * 10, 0.0, 1).interval == (0.5, 0.5)
+    assert ap.AttackResult((0.3, 0.9), 0.0, 1).interval == ap.AttackResult((0.3, 0.9), 0.0, 1).interval == (0.3, 0.9)
+
+
+def test_the_interval_holds_the_mean_about_95_times_of_100():
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(200):
+        low, high = evaluate.bootstrap_interval(generator.beta(8, 3, size=100), resamples=400)
+        held += low <= 8 / 11 <= high
+    assert 178 <= held <= 200  # 190 wanted; 12 is four standard deviations

@@ -170,3 +170,132 @@ def test_a_subclass_needs_only_its_perturbation():
 def test_candidates_pick_the_highest_score():
     candidates = ap.Candidates([ap.Shift(0.1), ap.Shift(0.2), ap.Shift(0.3)], [0.5, 0.9, 0.7])
     assert len(candidates) == 3 and candidates.picked == 1
+
+
+# ---- Learned and Generator
+
+GENERATORS = {
+    "convolutional": {"channels": 2, "width": 5},
+    "relu": {"channels": 2, "width": 5, "activation": "relu", "clip": True},
+    "dense": {"channels": 2, "width": 3, "form": "dense", "image_size": 6},
+}
+
+
+def test_a_learned_perturbation_starts_as_noise_and_is_the_same_for_every_image():
+    x = toy_split(4, side=32).images
+    learned = ap.Learned((1, 32, 32), sigma=0.05, seed=1)
+    assert torch.equal(learned.delta, ap.Learned((1, 32, 32), sigma=0.05, seed=1).delta)
+    assert not torch.equal(learned.delta, ap.Learned((1, 32, 32), sigma=0.05, seed=2).delta)
+    torch.testing.assert_close(learned(x) - x, learned.delta.expand(4, 1, 32, 32), atol=1e-6, rtol=0)
+    # The mean of 1,024 normal values is 0 within five of its standard deviations, 0.05 / 32.
+    assert abs(learned.delta.mean().item()) < 5 * 0.05 / 32 and learned.delta.std().item() == pytest.approx(0.05, rel=0.15)
+    assert [name for name, _ in learned.named_parameters()] == ["delta"] and not list(learned.buffers())
+
+
+@pytest.mark.parametrize("sigma", [0, -0.1, float("inf"), float("nan")])
+def test_a_learned_perturbation_that_starts_nowhere_is_refused(sigma):
+    with pytest.raises(ValueError, match=f"sigma must be positive and finite.*got {sigma}"):
+        ap.Learned((1, 4, 4), sigma)
+
+
+def test_a_learned_perturbation_checks_shapes():
+    with pytest.raises(ValueError, match="shape must be .* three positive integers"):
+        ap.Learned((28, 28))
+    with pytest.raises(ValueError, match=r"this key is for images of shape \(N, 1, 28, 28\), got \(2, 3, 28, 28\)"):
+        ap.Learned((1, 28, 28))(torch.zeros(2, 3, 28, 28))
+
+
+def test_a_convolutional_generator_by_hand():
+    """Against sums over a 5×5 neighbourhood, with black (−0.5 from the middle… and 0 beyond the edge) by NumPy."""
+    generator = ap.Generator(channels=2, width=3, seed=4)
+    x = toy_split(2, channels=2, side=6).images
+    (w1, b1), (w2, b2) = [(layer.weight.detach().numpy(), layer.bias.detach().numpy())
+                          for layer in (generator.layers[0], generator.layers[2])]
+    assert w1.shape == (3, 2, 5, 5) and w2.shape == (2, 3, 1, 1)
+    padded = np.pad(x.numpy() - 0.5, ((0, 0), (0, 0), (2, 2), (2, 2)))
+    expected = np.zeros((2, 2, 6, 6))
+    for i in range(6):
+        for j in range(6):
+            hidden = np.tanh(np.einsum("ncij,kcij->nk", padded[:, :, i:i + 5, j:j + 5], w1) + b1)
+            expected[:, :, i, j] = hidden @ w2[:, :, 0, 0].T + b2
+    np.testing.assert_allclose(generator.perturbation(x).detach().numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(generator(x).detach().numpy(), x.numpy() + expected, atol=1e-5)
+
+
+def test_a_dense_generator_by_hand():
+    generator = ap.Generator(**GENERATORS["dense"], seed=4)
+    x = toy_split(3, channels=2, side=6).images
+    (w1, b1), (w2, b2) = [(layer.weight.detach().numpy(), layer.bias.detach().numpy())
+                          for layer in (generator.layers[1], generator.layers[3])]
+    expected = np.tanh((x.numpy().reshape(3, 72) - 0.5) @ w1.T + b1) @ w2.T + b2
+    np.testing.assert_allclose(generator.perturbation(x).detach().numpy(), expected.reshape(3, 2, 6, 6), atol=1e-5)
+
+
+def test_sizes_of_generators():
+    assert ap.count_parameters(ap.Generator(1)) == 16 * 25 + 16 + 16 + 1
+    assert ap.count_parameters(ap.Generator(3, width=8)) == 3 * 8 * 25 + 8 + 8 * 3 + 3
+    assert ap.count_parameters(ap.Generator(1, width=8, form="dense", image_size=28)) == 2 * 784 * 8 + 8 + 784
+
+
+@pytest.mark.parametrize("options", GENERATORS.values(), ids=GENERATORS)
+def test_a_generators_perturbation_depends_on_the_image_and_on_that_alone(options):
+    generator = ap.Generator(**options, seed=1)
+    x = toy_split(4, channels=2, side=6).images
+    with torch.no_grad():
+        delta = generator.perturbation(x)
+        assert delta.shape == x.shape and not torch.allclose(delta[0], delta[1])
+        torch.testing.assert_close(generator.perturbation(x[2:3])[0], delta[2])
+        processed = generator(x)
+    expected = x + delta
+    torch.testing.assert_close(processed, expected.clamp(0, 1) if generator.clip else expected)
+
+
+@pytest.mark.parametrize("make", [lambda: ap.Learned((1, 6, 6), 0.1, seed=3),
+                                  *[lambda options=options: ap.Generator(**options, seed=3)
+                                    for options in GENERATORS.values()]])
+def test_trainable_transforms_are_saved_and_made_again(make, tmp_path):
+    transform = make()
+    file = tmp_path / "owner.safetensors"
+    save_file(transform.state_dict(), file)
+    options = {name: value for name, value in transform.settings().items() if name != "kind"}
+    kind = type(transform)
+    assert transform.settings()["kind"] == kind.__name__
+    assert all(torch.equal(one, other) for one, other in  # the settings, seed included, make the same start
+               zip(transform.state_dict().values(), kind(**options).state_dict().values()))
+    other = kind(**{**options, "seed": 99})
+    other.load_state_dict(load_file(file))
+    x = toy_split(3, channels=2 if kind is ap.Generator else 1, side=6).images
+    assert torch.equal(other(x), transform(x)) and all(p.requires_grad for p in other.parameters())
+
+
+@pytest.mark.parametrize("seed", [5, np.random.SeedSequence(5)])
+def test_a_generators_seed_makes_its_first_weights_and_leaves_the_callers_randomness_alone(seed):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    one, other, third = ap.Generator(1, seed=seed), ap.Generator(1, seed=5), ap.Generator(1, seed=6)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(one.layers[0].weight, other.layers[0].weight)
+    assert not torch.equal(one.layers[0].weight, third.layers[0].weight)
+    assert not torch.equal(ap.Generator(1).layers[0].weight, ap.Generator(1).layers[0].weight)
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"channels": 0}, "channels and width must be positive integers, got 0 and 16"),
+    ({"channels": 1, "width": -2}, "channels and width must be positive integers, got 1 and -2"),
+    ({"channels": 1, "activation": "step"}, "unknown activation 'step': expected one of tanh, relu"),
+    ({"channels": 1, "form": "fractal"}, "unknown form 'fractal': expected convolutional or dense"),
+    ({"channels": 1, "form": "dense"}, "a dense generator needs image_size, the side of the images, got None"),
+])
+def test_a_generator_that_cannot_be_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        ap.Generator(**options)
+
+
+@pytest.mark.parametrize("options, shape, wanted", [
+    ({"channels": 1}, (2, 3, 8, 8), r"\(N, 1, H, W\), got \(2, 3, 8, 8\)"),
+    ({"channels": 1}, (1, 8, 8), r"\(N, 1, H, W\), got \(1, 8, 8\)"),
+    ({"channels": 1, "form": "dense", "image_size": 6}, (2, 1, 8, 8), r"\(N, 1, 6, 6\), got \(2, 1, 8, 8\)"),
+])
+def test_images_of_another_shape_are_refused_by_a_generator(options, shape, wanted):
+    with pytest.raises(ValueError, match="this generator is for images of shape " + wanted):
+        ap.Generator(**options)(torch.zeros(shape))
