@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import statistics
+import types
 
 import pytest
 import torch
@@ -142,7 +143,7 @@ def trained(tmp_path_factory):
         patch.setattr(experiments.sets, "load", lambda *arguments: small)
         made = {transform: experiments.run(experiments.checked_name("fashion_mnist", "resnet20", transform), folder, "cpu",
                                            progress=False, keep_weights=True, recipe=recipe)
-                for transform in ("baseline", "fixed", "fixed-clipped")}
+                for transform in experiments.TRANSFORMS}
     return folder, small, made, recipe
 
 
@@ -164,9 +165,12 @@ def test_a_record_says_what_was_asked(trained):
     assert made["fixed"]["asked"]["settings"]["clip"] is False
     assert made["fixed-clipped"]["asked"]["settings"] == {
         "kind": "Fixed", "clip": True, "shape": [1, 28, 28], "sigma": recipe.sigma, "p": recipe.p, "seed": 0}
+    assert made["learned"]["asked"]["settings"]["kind"] == "Learned"
+    generator = made["generator"]["asked"]["settings"]
+    assert (generator["kind"], generator["width"], generator["activation"]) == ("Generator", 16, "tanh")
 
 
-@pytest.mark.parametrize("transform", ["baseline", "fixed", "fixed-clipped"])
+@pytest.mark.parametrize("transform", experiments.TRANSFORMS)
 def test_a_record_says_what_came_out_and_the_weights_give_it_again(trained, transform):
     folder, small, made, _ = trained
     net, owner, record = ap.pretrained(transform=transform, folder=folder)
@@ -177,7 +181,7 @@ def test_a_record_says_what_came_out_and_the_weights_give_it_again(trained, tran
     for what, how in expected.items():
         assert test[what]["correct"] == evaluate.count_correct(net, small.test, how) and test[what]["images"] == 20
     assert len(record["came_out"]["validation"]) == 1
-    if transform != "baseline":
+    if transform.startswith("fixed"):
         key = ap.Fixed((1, 28, 28), 0.1, 0.2, seed=0, clip=transform == "fixed-clipped")
         assert torch.equal(owner.key, key.key) and owner.clip == key.clip
 
@@ -268,33 +272,95 @@ def test_records_are_all_seeds_in_order(trained, tmp_path):
         ap.records("fashion_mnist", "vgg", "fixed", folder=tmp_path)
 
 
-def test_attacks_are_recorded(folder, trained, monkeypatch):
-    small = trained[1]
+@pytest.fixture
+def attacked(folder, trained, monkeypatch):
+    """Attacks on a stored run, with everything the thief was given noted; pairs of the 40 training images."""
+    small, given = trained[1], []
     monkeypatch.setattr(experiments.sets, "load", lambda *arguments: small)
-    name = experiments.checked_name("fashion_mnist", "resnet20", "fixed-clipped")
-    record = experiments.run_attacks(name, folder, draws=2, device="cpu")
-    assert ap.records("fashion_mnist", "resnet20", "fixed-clipped", attacks=True, folder=folder)[0]["sha256"] == record["sha256"]
-    network = trained[2]["fixed-clipped"]
-    assert record["asked"]["network_record_sha256"] == network["sha256"] and record["asked"]["clip"] is True
-    came_out = record["came_out"]
-    assert [len(came_out[attack]["accuracies"]) for attack in ("direct", "brightness", "input_only")] == [1, 17, 2]
+    monkeypatch.setattr(experiments, "PAIRS", (1, 3))
+    for attack in ("direct", "brightness", "input_only", "pair", "pair_universal"):
+        original = getattr(experiments.attacks, attack)
+        monkeypatch.setattr(experiments.attacks, attack, lambda net, *rest, original=original, **options:
+                            given.append((original.__name__, *rest)) or original(net, *rest, **options))
+    imitate = experiments.attacks.imitate  # two steps instead of 500
+    monkeypatch.setattr(experiments.attacks, "imitate", lambda thief, raw, processed, steps, *rest:
+                        imitate(thief, raw, processed, 2, *rest))
+
+    def attack(transform):
+        name = experiments.checked_name("fashion_mnist", "resnet20", transform)
+        return experiments.run_attacks(name, folder, draws=2, tries=2, device="cpu"), given
+    return attack
+
+
+@pytest.mark.parametrize("transform, expected", [
+    ("fixed-clipped", {"input_only": 2, "pair_1": 1, "pair_3": 1, "pair_4": 1, "pair_20": 1, "pair_40": 1}),
+    ("learned", {"input_only": 2, "input_only_matched": 2, "pair_1": 1, "pair_3": 1, "pair_4": 1, "pair_20": 1,
+                 "pair_40": 1}),
+    ("generator", {"input_only": 2, "input_only_matched": 2} | {f"pair_{pairs}_width_{width}": 2 for width in (16, 64)
+                                                                 for pairs in (1, 3, 4, 20, 40)})])
+def test_attacks_are_recorded(attacked, folder, trained, transform, expected):
+    record, _ = attacked(transform)
+    assert ap.records("fashion_mnist", "resnet20", transform, attacks=True, folder=folder)[0]["sha256"] == record["sha256"]
+    network, came_out = trained[2][transform], record["came_out"]
+    assert record["asked"]["network_record_sha256"] == network["sha256"]
+    assert record["asked"]["clip"] is (transform == "fixed-clipped")
+    assert {attack: len(found["accuracies"]) for attack, found in came_out.items()} == {
+        "direct": 1, "brightness": 17, **expected}
     unauthorized = network["came_out"]["test"]["unauthorized"]["accuracy"]
     assert came_out["direct"]["accuracies"][0] == unauthorized
     shifts = came_out["brightness"]["shifts"]
     assert came_out["brightness"]["accuracies"][shifts.index(0.0)] == unauthorized and len(shifts) == 17
-    for found in came_out.values():
+    for attack, found in came_out.items():
         assert found["picked"] == found["scores"].index(max(found["scores"])) and found["images"] == 20
+        if attack.startswith("pair"):
+            assert attack.split("_")[1] == str(found["pairs"])
+    assert came_out["input_only"]["sigma"] == 0.1 and came_out["input_only"]["p"] == 0.2
+    if transform != "fixed-clipped":
+        rms = network["came_out"]["perturbation"]["rms"]
+        assert came_out["input_only_matched"]["sigma"] == pytest.approx(rms / math.sqrt(0.4), rel=1e-5)
+    if transform == "learned":  # one pair gives it away: then he is the owner
+        assert came_out["pair_1"]["accuracies"][0] == network["came_out"]["test"]["authorized"]["accuracy"]
 
 
-def test_a_thief_of_a_recorded_attack_sees_the_validation_images_only(folder, trained, monkeypatch):
-    small, seen = trained[1], []
-    monkeypatch.setattr(experiments.sets, "load", lambda *arguments: small)
-    for attack in ("direct", "brightness", "input_only"):
-        original = getattr(experiments.attacks, attack)
-        monkeypatch.setattr(experiments.attacks, attack, lambda net, images, *rest, original=original, **options:
-                            seen.append(images) or original(net, images, *rest, **options))
-    experiments.run_attacks(experiments.checked_name("fashion_mnist", "resnet20", "fixed"), folder, draws=1, device="cpu")
-    assert len(seen) == 3 and all(torch.equal(images, small.validation.images) for images in seen)
+def test_a_thief_of_a_recorded_attack_sees_the_validation_images_and_pairs_of_training_images_only(attacked, trained):
+    small = trained[1]
+    _, given = attacked("generator")
+    owner = ap.pretrained(transform="generator", folder=trained[0]).transform
+    assert {name for name, *_ in given} == {"direct", "brightness", "input_only", "pair"}
+    for name, images, *rest in given:
+        assert torch.equal(images, small.validation.images)
+        if name == "pair":
+            raw, processed = rest[:2]
+            assert torch.equal(raw, small.train.images[:len(raw)])
+            torch.testing.assert_close(processed, owner(raw).detach())
+
+
+# ---- sweeps
+
+def test_a_sweep_records_each_value_once_and_leaves_the_test_set_alone(tmp_path, trained, monkeypatch):
+    small = trained[1]
+    untested = types.SimpleNamespace(**{what: getattr(small, what) for what in ("train", "validation", "classes", "sha256")})
+    monkeypatch.setattr(experiments.sets, "load", lambda *arguments: untested)  # has no test set to look at
+    monkeypatch.setitem(experiments.RECIPES, "simple_cnn", experiments.Recipe(epochs=1, batch_size=20))
+    name = experiments.checked_name("fashion_mnist", "simple_cnn", "learned", seed=1)
+    sweep = lambda *values: list(experiments.sweep(name, "gamma", values, tmp_path, "cpu", progress=False))  # noqa: E731
+    first = sweep(0.01, 1.0)
+    assert [record["asked"]["recipe"]["gamma"] for record in first] == [0.01, 1.0]
+    for record in first:
+        assert record["came_out"].keys() == {"validation", "perturbation"} and record["asked"]["seed"] == 1
+        assert record["asked"]["recipe"]["precision"] in ap.training.PRECISIONS[1:]
+        assert record["came_out"]["perturbation"].keys() == {"squared_norm", "largest", "rms", "psnr"}
+    monkeypatch.setattr(experiments, "fit", None)  # what is recorded is not trained again
+    assert sweep(1.0, 0.01) == first[::-1]
+    assert {path.parent.name for path in tmp_path.rglob("seed1.json")} == {"learned"}
+    found = ap.records("fashion_mnist", "simple_cnn", "learned", folder=experiments.sweep_folder("gamma", 1.0, tmp_path))
+    assert found == first[1:]
+
+
+def test_a_sweep_over_what_recipes_do_not_have_is_refused():
+    name = experiments.checked_name("fashion_mnist", "simple_cnn", "learned")
+    with pytest.raises(ValueError, match="unknown setting 'colour': expected one of activation, alpha"):
+        next(experiments.sweep(name, "colour", [1]))
 
 
 def test_a_plain_network_has_no_transform_to_attack(folder):

@@ -47,7 +47,9 @@ def test_fit_has_no_parameter_for_a_test_split():
 @pytest.mark.parametrize("make_transform, train_columns, validation_columns", [
     (lambda: None, ["loss"], ["accuracy"]),
     (key, ["loss", "E_p", "E_r", "size"], ["authorized", "unauthorized"]),
-    (Learnable, ["loss", "E_p", "E_r", "size"], ["authorized", "unauthorized"])], ids=["plain", "fixed", "learnable"])
+    (lambda: ap.Learned((1, 8, 8), seed=0), ["loss", "E_p", "E_r", "size"], ["authorized", "unauthorized"]),
+    (lambda: ap.Generator(1, 3, seed=0), ["loss", "E_p", "E_r", "size"], ["authorized", "unauthorized"])],
+    ids=["plain", "fixed", "learned", "generator"])
 def test_history_has_a_row_for_each_epoch_and_ends_with_what_access_finds(make_transform, train_columns, validation_columns):
     net, transform = TinyCNN(), make_transform()
     history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, **QUIET)
@@ -305,7 +307,8 @@ def trained(make_net, make_transform, optimizer, checkpoint=None, stop=None, see
 
 @pytest.mark.parametrize("make_net", [small_cnn, ap.ResNet20], ids=["SimpleCNN", "ResNet20"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("make_transform", [key, Learnable, lambda: None], ids=["fixed", "learnable", "plain"])
+@pytest.mark.parametrize("make_transform", [key, lambda: ap.Generator(1, 3, seed=2), lambda: None],
+                         ids=["fixed", "generator", "plain"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_stopped_and_resumed_ends_bit_for_bit_as_without_the_stop(make_net, optimizer, make_transform, precision,
                                                                   tmp_path, capsys):
@@ -500,3 +503,44 @@ def test_a_checkpoint_of_another_precision_is_refused(tmp_path):
 def test_pick_device():
     assert ap.pick_device("cpu") == torch.device("cpu")
     assert ap.pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+# ---- the transforms that are trained
+
+TRAINABLE = {
+    "learned": lambda: ap.Learned((1, 8, 8), seed=0),
+    "generator": lambda: ap.Generator(1, 4, seed=0),
+    "relu": lambda: ap.Generator(1, 4, "relu", seed=0),
+    "dense": lambda: ap.Generator(1, 4, form="dense", image_size=8, seed=0),
+    "clipped": lambda: ap.Generator(1, 4, seed=0, clip=True),
+}
+
+
+@pytest.mark.parametrize("make", TRAINABLE.values(), ids=TRAINABLE)
+def test_network_and_transform_learn_together(make):
+    """Two classes, dark and bright: soon told apart when processed, and mistaken when raw."""
+    generator = np.random.default_rng(0)
+    labels = torch.tensor(generator.integers(0, 2, 120))
+    images = torch.tensor(generator.random((120, 1, 8, 8)) * 0.3 + 0.5 * labels.numpy()[:, None, None, None]).float()
+    train = ap.Split(images, labels, torch.arange(120))
+    transform, net = make(), made(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 2)))
+    before = state_of(transform)
+    history = ap.fit(net, train, train, transform=transform, loss=ap.AntiPiracyLoss(1, 2, 0.01), epochs=40, batch_size=20,
+                     lr=0.02, **QUIET)
+    after = state_of(transform)
+    assert all(not torch.equal(before[name], after[name]) for name in before), "a parameter was not trained"
+    found = ap.access(net, train, transform)
+    assert found.authorized > 0.9 and found.unauthorized < 0.5, found
+    assert history.epochs[-1]["size"] == pytest.approx(ap.perturbation_size(transform, train.images).squared_norm, rel=0.1)
+    assert not transform.training and not net.training
+
+
+@pytest.mark.parametrize("make", [TRAINABLE["learned"], TRAINABLE["generator"]], ids=["learned", "generator"])
+def test_a_larger_gamma_gives_a_smaller_perturbation(make):
+    train, sizes = toy_split(64, seed=7), []
+    for gamma in (0.01, 0.3, 10):
+        transform, net = make(), made(TinyCNN)
+        ap.fit(net, train, train, transform=transform, loss=ap.AntiPiracyLoss(1, 2, gamma), epochs=20, batch_size=16,
+               lr=0.02, **QUIET)
+        sizes.append(ap.perturbation_size(transform, train.images).squared_norm)
+    assert sizes[0] > 1.5 * sizes[1] > 1.5 * 1.5 * sizes[2], sizes
