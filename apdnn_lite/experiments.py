@@ -41,6 +41,7 @@ class Recipe:
     epochs: int = 8
     batch_size: int = 128
     lr: float = 2e-3           # peak of the one-cycle schedule
+    transform_lr: float = 2e-3  # the same for the transform's parameters
     optimizer: str = "adam"
     weight_decay: float = 0.0
     crop: int = 0              # augmentation: pixels an image may move each way
@@ -201,8 +202,8 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
     transform = make_transform(name.transform, shape, recipe, name.seed)
     history = fit(net, data.train, data.validation, transform=transform,
                   loss=transform and AntiPiracyLoss(recipe.alpha, recipe.beta, recipe.gamma),
-                  epochs=recipe.epochs, batch_size=recipe.batch_size, lr=recipe.lr, optimizer=recipe.optimizer,
-                  weight_decay=recipe.weight_decay,
+                  epochs=recipe.epochs, batch_size=recipe.batch_size, lr=recipe.lr,
+                  transform_lr=recipe.transform_lr, optimizer=recipe.optimizer, weight_decay=recipe.weight_decay,
                   augment=Augment(recipe.crop, recipe.flip) if recipe.crop or recipe.flip else None,
                   device=device, precision=recipe.precision, seed=name.seed, checkpoint=checkpoint, progress=progress)
     if history.interrupted:

@@ -87,7 +87,7 @@ class Augment:
         return padded[batch, channel, row, column[:, None, None, :]]
 
 
-def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_size=128, lr=2e-3,
+def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_size=128, lr=2e-3, transform_lr=None,
         optimizer="adam", weight_decay=0.0, augment=None, device="auto", precision="auto", seed=0, checkpoint=None,
         progress=True):
     """Train ``net`` in place and return its :class:`History`; the network is left in evaluation mode.
@@ -98,6 +98,8 @@ def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_si
         is trained plainly, with cross-entropy.
     loss: an :class:`~apdnn_lite.losses.AntiPiracyLoss`, for training with a transform.
     lr: the peak of a one-cycle schedule (Smith and Topin, 2018).
+    transform_lr: the peak for the transform's parameters, by default ``lr``. SGD at a network's usual
+        0.1 is too much for a generator: one bias of it moves every pixel, and ‖x_p − x_r‖₂² sums over them.
     optimizer: "adam" or "sgd" (Nesterov, momentum 0.9).
     weight_decay: of the network only; on a transform it would be a hidden γ.
     augment: a function of a batch of raw images and a generator, such as :class:`Augment`.
@@ -115,14 +117,15 @@ def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_si
         raise ValueError("a loss needs a transform: a plain network is trained with cross-entropy")
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"unknown optimizer {optimizer!r}: expected one of {', '.join(OPTIMIZERS)}")
-    if not (epochs >= 1 and batch_size >= 1 and lr > 0 and weight_decay >= 0):
-        raise ValueError("expected epochs ≥ 1, batch_size ≥ 1, lr > 0 and weight_decay ≥ 0, got "
-                         f"{epochs}, {batch_size}, {lr} and {weight_decay}")
+    transform_lr = lr if transform_lr is None else transform_lr
+    if not (epochs >= 1 and batch_size >= 1 and lr > 0 and transform_lr > 0 and weight_decay >= 0):
+        raise ValueError("expected epochs ≥ 1, batch_size ≥ 1, lr > 0, transform_lr > 0 and weight_decay ≥ 0, got "
+                         f"{epochs}, {batch_size}, {lr}, {transform_lr} and {weight_decay}")
     device = pick_device(device)
     precision = pick_precision(precision, device)
     loss = loss or AntiPiracyLoss()
-    run = Run(net, train, transform, loss, optimizer, lr, weight_decay, epochs, batch_size, augment, seed, device,
-              precision)
+    run = Run(net, train, transform, loss, optimizer, lr, transform_lr, weight_decay, epochs, batch_size, augment, seed,
+              device, precision)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         if checkpoint is not None and Path(checkpoint).exists():
@@ -162,8 +165,8 @@ def cpu_has_bfloat16():
 class Run:
     """One training run and all of its state: what ``fit`` sets up, goes through and can save."""
 
-    def __init__(self, net, train, transform, loss, optimizer, lr, weight_decay, epochs, batch_size, augment,
-                 seed, device, precision):
+    def __init__(self, net, train, transform, loss, optimizer, lr, transform_lr, weight_decay, epochs, batch_size,
+                 augment, seed, device, precision):
         self.net = net.to(device, memory_format=torch.channels_last)
         self.transform = None if transform is None else transform.to(device)
         self.loss, self.augment, self.device = loss, augment, device
@@ -171,11 +174,12 @@ class Run:
         self.labels = train.labels.to(device)
         self.epochs, self.batch_size = epochs, batch_size
         self.steps_per_epoch = -(-len(train) // batch_size)
-        groups = [{"params": list(net.parameters()), "weight_decay": weight_decay}]
+        groups = [{"params": list(net.parameters()), "weight_decay": weight_decay, "lr": lr}]
         if transform is not None and list(transform.parameters()):
-            groups.append({"params": list(transform.parameters()), "weight_decay": 0.0})
+            groups.append({"params": list(transform.parameters()), "weight_decay": 0.0, "lr": transform_lr})
         self.optimizer = OPTIMIZERS[optimizer](groups, lr)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, lr, epochs * self.steps_per_epoch)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, [group["lr"] for group in groups],
+                                                            epochs * self.steps_per_epoch)
         self.precision = precision
         # float16, which older cards have, needs the loss scaled up; bfloat16 has float32's range and does not.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
@@ -183,8 +187,8 @@ class Run:
         self.history = History()
         self.settings = {
             "net": repr(net), "transform": repr(transform), "loss": repr(loss), "optimizer": optimizer, "lr": lr,
-            "weight_decay": weight_decay, "epochs": epochs, "batch_size": batch_size, "augment": repr(augment),
-            "precision": str(precision), "seed": seed, "images": list(train.images.shape),
+            "transform_lr": transform_lr, "weight_decay": weight_decay, "epochs": epochs, "batch_size": batch_size,
+            "augment": repr(augment), "precision": str(precision), "seed": seed, "images": list(train.images.shape),
             "pixel_sum": float(train.images.double().sum()),
             "label_sum": int((train.labels.cpu() * torch.arange(1, len(train) + 1)).sum()),  # depends on their order
         }

@@ -414,7 +414,7 @@ def test_a_loss_that_is_not_finite_stops_training(transform):
 @pytest.mark.parametrize("settings, message", [
     ({"loss": ap.AntiPiracyLoss()}, "a loss needs a transform"),
     ({"optimizer": "rmsprop"}, "unknown optimizer 'rmsprop': expected one of adam, sgd"),
-    *[(setting, "expected epochs ≥ 1, batch_size ≥ 1, lr > 0 and weight_decay ≥ 0, got")
+    *[(setting, "expected epochs ≥ 1, batch_size ≥ 1, lr > 0, transform_lr > 0 and weight_decay ≥ 0, got")
       for setting in ({"epochs": 0}, {"batch_size": 0}, {"lr": 0}, {"lr": float("nan")}, {"weight_decay": -1})],
 ])
 def test_settings_that_make_no_sense_are_refused_before_anything_changes(settings, message):
@@ -544,3 +544,17 @@ def test_a_larger_gamma_gives_a_smaller_perturbation(make):
                lr=0.02, **QUIET)
         sizes.append(ap.perturbation_size(transform, train.images).squared_norm)
     assert sizes[0] > 1.5 * sizes[1] > 1.5 * 1.5 * sizes[2], sizes
+
+
+def test_the_transform_has_a_learning_rate_of_its_own():
+    """The network is blind, so only γ moves δ; SGD's first step is as long as its learning rate."""
+    def moved(**options):
+        transform = Learnable()
+        ap.fit(Blind(), TRAIN, VALIDATION, transform=transform, loss=ap.AntiPiracyLoss(1, 1, 1), epochs=1, lr=0.01,
+               batch_size=len(TRAIN), optimizer="sgd", **options, **QUIET)
+        return 0.1 - transform.delta.detach().mean().item()
+
+    assert moved(transform_lr=0.005) == pytest.approx(moved() / 2, rel=1e-3) and moved() > 0
+    assert moved(transform_lr=0.01) == moved()
+    with pytest.raises(ValueError, match="transform_lr > 0 .* got 1, 64, 0.01, 0 and 0.0"):
+        moved(transform_lr=0)
