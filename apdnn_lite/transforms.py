@@ -114,8 +114,7 @@ class Learned(Transform):
 
     shape: (C, H, W) of the images.
     sigma: the perturbation starts as normal noise of this standard deviation, in pixels of [0, 1]
-        (our choice). Not at zero: raw and processed images would be the same, and one term of the
-        loss would undo the other.
+        (our choice), so that raw and processed images differ from the first step.
     seed: an integer, or None for the operating system's randomness.
     clip: whether processed images are clipped to [0, 1].
 

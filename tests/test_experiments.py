@@ -335,6 +335,16 @@ def test_a_thief_of_a_recorded_attack_sees_the_validation_images_and_pairs_of_tr
             torch.testing.assert_close(processed, owner(raw).detach())
 
 
+def test_one_recipe_a_network_but_for_the_named_exceptions():
+    recipes = {transform: experiments.recipe_of(experiments.checked_name("fashion_mnist", "resnet20", transform))
+               for transform in experiments.TRANSFORMS}
+    assert recipes.pop("generator") == dataclasses.replace(experiments.RECIPES["resnet20"], transform_lr=1e-3)
+    assert set(recipes.values()) == {experiments.RECIPES["resnet20"]}
+    for transform in experiments.TRANSFORMS:
+        name = experiments.checked_name("mnist", "simple_cnn", transform)
+        assert experiments.recipe_of(name) == experiments.RECIPES["simple_cnn"]
+
+
 # ---- sweeps
 
 def test_a_sweep_records_each_value_once_and_leaves_the_test_set_alone(tmp_path, trained, monkeypatch):
