@@ -21,7 +21,7 @@ help:  ## show this list
 	@echo "make test      run the unit tests and every notebook (PYTEST_ARGS='-k fixed')"
 	@echo "make refresh   execute all chapters again and save their outputs"
 	@echo "               (one only: CHAPTER=book/06_fixed.ipynb)"
-	@echo "make bench     measure the speed of training"
+	@echo "make bench     measure the speed of training and of guessing keys"
 	@echo "make clean     remove what was built; 'rm -r $(VENV)' removes the environment"
 	@echo "Another Python: make book PYTHON=python3.12"
 
@@ -61,6 +61,7 @@ lab: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/attacks.py
 
 clean:
 	rm -rf _build _vendor .pytest_cache .hypothesis build *.egg-info

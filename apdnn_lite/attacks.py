@@ -61,7 +61,7 @@ def matched_sigma(rms, p):
 
 
 def pair(net, images, raw, processed, width=16, activation="tanh", form="convolutional", tries=10, steps=500, lr=0.01,
-         batch_size=64, seed=0, clip=False):
+         batch_size=16, seed=0, clip=False):
     """The pair attack: imitate the owner's generator from examples of what it does.
 
     The thief has the network, raw images (N, C, H, W) to judge his tries by, and pairs: ``raw``
