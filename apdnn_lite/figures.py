@@ -48,9 +48,10 @@ def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None, s
             for column, (axis, image) in enumerate(zip(line, row)):
                 if name in perturbation_rows:
                     bound = limit or max(row.abs().max().item(), 1e-6)
-                    axis.imshow(image.detach().cpu().mean(dim=0).numpy(), cmap="RdBu_r", vmin=-bound, vmax=bound)
+                    axis.imshow(image.detach().cpu().mean(dim=0).numpy(), cmap="RdBu_r", vmin=-bound, vmax=bound,
+                                interpolation="nearest")
                 else:
-                    axis.imshow(to_picture(image).clip(0, 1), vmin=0, vmax=1)
+                    axis.imshow(to_picture(image).clip(0, 1), vmin=0, vmax=1, interpolation="nearest")
                 axis.set_xticks([]), axis.set_yticks([]), axis.grid(False)
                 axis.spines[:].set_visible(False)
                 if captions and name in captions:
