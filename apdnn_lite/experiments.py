@@ -309,7 +309,8 @@ def all_attacks(net, transform, recipe, data, draws, tries, seed):
     if not isinstance(transform, Fixed):
         sigma = attacks.matched_sigma(perturbation_size(transform, images).rms, p)
         yield "input_only_matched", attacks.input_only(net, images, sigma, p, draws, seed, clip), {"sigma": sigma, "p": p}
-    for pairs in (*PAIRS, *(round(share * len(data.train)) for share in SHARES)):
+    images_there = len(data.train)
+    for pairs in sorted({min(pairs, images_there) for pairs in PAIRS} | {round(share * images_there) for share in SHARES}):
         raw = data.train.images[:pairs]
         with torch.no_grad():
             processed = transform(raw)

@@ -252,7 +252,7 @@ def test_pairs_that_do_not_match_are_refused():
             attack(toy_linear(), raw, raw, raw[:3])
         with pytest.raises(ValueError, match=r"N ≥ 1 and no labels; got \(0, 1, 8, 8\)"):
             attack(toy_linear(), raw, raw[:0], raw[:0])
-    with pytest.raises(ValueError, match="tries, steps and batch_size must be at least 1, got 0, 5 and 64"):
+    with pytest.raises(ValueError, match="tries, steps and batch_size must be at least 1, got 0, 5 and 16"):
         attacks.pair(toy_linear(), raw, raw, raw, tries=0, steps=5)
 
 

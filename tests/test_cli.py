@@ -130,7 +130,7 @@ def test_attack_prints_what_came_out(tiny, capsys):
     arguments = ["attack", "fashion_mnist", "resnet20", "fixed", "--folder", str(tiny), "--device", "cpu", "--draws"]
     assert cli.main([*arguments, "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(", ")[1].split(":")[0] for line in lines] == ["direct", "brightness", "input_only"]
+    assert [line.split(", ")[1].split(":")[0] for line in lines][:4] == ["direct", "brightness", "input_only", "pair_1"]
     assert (tiny / "fashion_mnist-mini/resnet20/fixed/seed0.attacks.json").exists()
     assert cli.main(["list", "--folder", str(tiny)]) == 0 and len(capsys.readouterr().out.splitlines()) == 1
     assert cli.main([*arguments, "0"]) == 1
@@ -171,3 +171,15 @@ def test_the_exit_status_reaches_the_shell(tmp_path):
     done = subprocess.run([sys.executable, "-m", "apdnn_lite", "check", "--folder", str(tmp_path)], cwd=ROOT,
                           capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == "" and done.stderr == f"error: no stored networks in {tmp_path}\n"
+
+
+def test_sweep_prints_each_value(tiny, capsys):
+    arguments = ["sweep", "fashion_mnist", "resnet20", "learned", "--folder", str(tiny), "--device", "cpu", "--vary", "gamma",
+                 "--values", "0.1", "1"]
+    assert cli.main(arguments) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "validation" in line]
+    assert [line.split(":")[0] for line in lines] == [
+        f"fashion_mnist-mini/resnet20/learned/seed0, gamma {gamma}" for gamma in (0.1, 1.0)]
+    assert all("authorized" in line and "unauthorized" in line and "PSNR" in line for line in lines)
+    assert cli.main([*arguments[:-4], "--vary", "colour", "--values", "1"]) == 1
+    assert "unknown setting 'colour'" in capsys.readouterr().err
