@@ -181,5 +181,5 @@ def test_sweep_prints_each_value(tiny, capsys):
     assert [line.split(":")[0] for line in lines] == [
         f"fashion_mnist-mini/resnet20/learned/seed0, gamma {gamma}" for gamma in (0.1, 1.0)]
     assert all("authorized" in line and "unauthorized" in line and "PSNR" in line for line in lines)
-    assert cli.main([*arguments[:-4], "--vary", "colour", "--values", "1"]) == 1
+    assert cli.main([*arguments[:-5], "--vary", "colour", "--values", "1"]) == 1
     assert "unknown setting 'colour'" in capsys.readouterr().err
