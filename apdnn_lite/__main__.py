@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import data, experiments
+from . import data, experiments, tables
 from .evaluate import count_correct
 from .training import TrainingError, pick_device
 
@@ -56,6 +56,14 @@ def parser():
                      named, where, device)
     attack.add_argument("--draws", type=int, default=100, help="keys that the input-only attack guesses (default: 100)")
     attack.add_argument("--tries", type=int, default=10, help="generators that the pair attack trains (default: 10)")
+    again = command("reproduce", reproduce, "run what is not recorded yet of the source's tables at full size; a stopped "
+                    "run goes on after its last finished epoch or attack", where, device)
+    again.add_argument("table", choices=("table1", "table2"), help="table1: trained networks; table2: attacks on them")
+    again.add_argument("--only", metavar="PART", help="such as fashion_mnist/resnet20, or fashion_mnist/resnet20/generator")
+    again.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N - 1 (default: 1)")
+    again.add_argument("--epochs", type=int, help="instead of the recipe's; needs a --folder of its own")
+    again.add_argument("--list", action="store_true", help="only list the cells, what is recorded and how long each takes")
+    command("report", report, "print the source's tables with ours beside them, and what is missing", where)
     command("check", check, "measure every stored network again and compare with its record", where, device)
     return top
 
@@ -70,7 +78,7 @@ def run(options):
         if experiments.record_path(name, options.folder).exists():
             print(f"{name}: recorded already; remove its record to run it again")
             continue
-        checkpoint = data.cache_folder() / "checkpoints" / f"{str(name).replace('/', '-')}.safetensors"
+        checkpoint = experiments.checkpoint_path(name, experiments.recipe_of(name))
         record = experiments.run(name, options.folder, options.device, checkpoint, keep_weights=options.keep_weights)
         if record is None:  # stopped with Ctrl-C
             return 130
@@ -101,6 +109,26 @@ def run_attacks(options):
             accuracies = came_out["accuracies"]
             print(f"{name}, {attack}: mean {sum(accuracies) / len(accuracies):.1%}, best {max(accuracies):.1%}, "
                   f"thief's pick {accuracies[came_out['picked']]:.1%}")
+    return 0
+
+
+def reproduce(options):
+    names = tables.cells(options.table, options.only, options.seeds)
+    if options.list:
+        print(tables.listing(options.table, names, options.folder))
+        return 0
+    folder = None if options.folder == experiments.RECORDS else options.folder
+    for record in tables.reproduce(options.table, names, folder, options.device, options.epochs):
+        if options.table == "table1":
+            print(summary(record), flush=True)
+    if any(not tables.path_of(name, options.table, folder).exists() for name in names):
+        return 130  # stopped with Ctrl-C
+    print(f"All {len(names)} are recorded. `python -m apdnn_lite report` prints the tables.")
+    return 0
+
+
+def report(options):
+    print(tables.report(options.folder))
     return 0
 
 

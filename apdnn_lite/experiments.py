@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import time
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from .data import ASSETS, CLASSES
 from .evaluate import access, binomial_interval, count_correct, perturbation_size
 from .losses import AntiPiracyLoss
 from .models import ResNet20, SimpleCNN
-from .training import Augment, fit, pick_device, pick_precision
+from .training import Augment, fit, pick_device, pick_precision, tensors_under
 from .transforms import Fixed, Generator, Learned, Transform
 
 RECORDS = ASSETS / "records"
@@ -60,6 +61,14 @@ class Recipe:
 RECIPES = {
     "simple_cnn": Recipe(),
     "resnet20": Recipe(epochs=16, optimizer="sgd", lr=0.1, transform_lr=0.1, weight_decay=5e-4, crop=2, flip=True),
+}
+# The same for the full sets. Ten epochs are few, and reach the source's baseline on the validation split. bfloat16
+# halves the time where the processor has it, and can be computed everywhere. Digits must not be mirrored.
+FULL_RECIPES = {
+    ("mnist", "simple_cnn"): Recipe(precision="bfloat16"),
+    ("fashion_mnist", "simple_cnn"): Recipe(precision="bfloat16"),
+    ("fashion_mnist", "resnet20"): replace(RECIPES["resnet20"], epochs=10, precision="bfloat16"),
+    ("cifar10", "resnet20"): replace(RECIPES["resnet20"], epochs=30, crop=4, precision="bfloat16"),
 }
 # But for this: SGD at 0.1 and at 0.01 made the generator diverge, and 0.003 nearly did. Chapter 8 shows why.
 EXCEPTIONS = {("resnet20", "generator"): {"transform_lr": 1e-3}}
@@ -167,11 +176,17 @@ def checked_name(dataset, network, transform, size="mini", seed=0):
 
 def recipe_of(name):
     """The :class:`Recipe` of a named run."""
-    return replace(RECIPES[name.network], **EXCEPTIONS.get((name.network, name.transform), {}))
+    recipe = FULL_RECIPES.get((name.dataset, name.network)) if name.size == "full" else None
+    return replace(recipe or RECIPES[name.network], **EXCEPTIONS.get((name.network, name.transform), {}))
 
 
 def record_path(name, folder=None):
     return Path(folder or RECORDS) / f"{name}.json"
+
+
+def checkpoint_path(name, recipe):
+    """Where a run that is stopped is kept until it is finished: one file for each name and number of epochs."""
+    return sets.cache_folder() / "checkpoints" / f"{str(name).replace('/', '-')}-{recipe.epochs}.safetensors"
 
 
 def build(network, in_channels, num_classes, image_size):
@@ -199,6 +214,8 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
     network and its transform are stored as one safetensors file beside it.
     checkpoint: a file to resume from, as in ``fit``. Returns None if stopped with Ctrl-C.
     test: False for runs among which something is chosen; they leave the test set alone.
+    Measured are the weights of the last epoch, which are the ones stored, and beside them those of the
+    epoch that was best on the validation split ("selected").
     The seed decides the first weights, the batches and the owner's transform.
     """
     recipe = recipe or recipe_of(name)
@@ -222,15 +239,24 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
         size = perturbation_size(transform, data.validation.images)
         came_out["perturbation"] = asdict(size) | {"psnr": size.psnr}
     if test:
-        measured = {"accuracy": None} if transform is None else {"authorized": transform, "unauthorized": None}
-        came_out["test"] = {what: share(count_correct(net, data.test, how), len(data.test))
-                            for what, how in measured.items()}
+        came_out["test"] = measure(net, transform, data.test)
+        if (name.dataset, name.size) == ("fashion_mnist", "full"):  # what everybody has, to check the stored weights by
+            came_out["mini_test"] = measure(net, transform, sets.load(name.dataset, "mini").test)
     path = record_path(name, folder)
     if keep_weights:
         came_out["weights"] = save_weights(path, net, transform)
+    if test:  # last, because it puts other weights into the network
+        history.load_selected(net, transform)
+        came_out["selected"] = {"epoch": history.selected + 1, "test": measure(net, transform, data.test)}
     how = environment() | {"device": device_name(pick_device(device)), "seconds": round(history.seconds, 1),
                            "images_per_second": round(history.images_per_second)}
     return write_record(path, asked, came_out, how)
+
+
+def measure(net, transform, split):
+    """The accuracies of a network on a split as a record holds them: authorized and unauthorized, or plain."""
+    accesses = {"accuracy": None} if transform is None else {"authorized": transform, "unauthorized": None}
+    return {what: share(count_correct(net, split, how), len(split)) for what, how in accesses.items()}
 
 
 def sweep(name, setting, values, folder=None, device="auto", progress=True):
@@ -276,7 +302,9 @@ def run_attacks(name, folder=None, draws=100, tries=10, device="auto"):
     """Attack the shipped network of a :class:`Name`, and write and return the record of what came out.
 
     The thief's images are the validation images without their labels, his pairs are training
-    images and what the owner makes of them; accuracies are those on the test set.
+    images and what the owner makes of them (of a full set, the validation images too: the source's
+    shares are of all 60,000); accuracies are those on the test set. What is done is kept in a file
+    beside the record: stopped at any moment, the next call goes on after the last finished attack.
     """
     device = pick_device(device)
     net, transform, trained = pretrained(name.dataset, name.network, name.transform, name.size, name.seed, folder)
@@ -284,43 +312,53 @@ def run_attacks(name, folder=None, draws=100, tries=10, device="auto"):
         raise ValueError(f"{name} is a plain network: there is no transform to attack")
     net, transform = net.to(device), transform.to(device)
     data = sets.load(name.dataset, name.size, device)
+    asked = {**name._asdict(), "network_record_sha256": trained["sha256"], "clip": transform.clip, "draws": draws,
+             "tries": tries, "rounded_to_8_bits": False}
+    path = record_path(name, folder).with_suffix(".attacks.json")
+    unfinished = path.with_suffix(".unfinished")
+    came_out, before = {}, 0.0
+    if unfinished.exists() and read_record(unfinished)["asked"] == asked:
+        came_out, before = read_record(unfinished)["came_out"], read_record(unfinished)["how"]["seconds"]
     began = time.perf_counter()
-    came_out = {}
-    for attack, guesses, settings in all_attacks(net, transform, trained["asked"]["recipe"], data, draws, tries,
-                                                 name.seed):
+    for attack, guess, settings in all_attacks(net, transform, trained["asked"]["recipe"], data, draws, tries,
+                                               name.seed):
+        if attack in came_out:
+            continue
+        guesses = guess()
         result = access(net, data.test, guesses)
         came_out[attack] = settings | {"accuracies": result.accuracies, "scores": guesses.scores,
                                        "picked": guesses.picked, "images": result.images}
-    how = environment() | {"device": device_name(device), "seconds": round(time.perf_counter() - began, 1)}
-    asked = {**name._asdict(), "network_record_sha256": trained["sha256"], "clip": transform.clip, "draws": draws,
-             "tries": tries, "rounded_to_8_bits": False}
-    return write_record(record_path(name, folder).with_suffix(".attacks.json"), asked, came_out, how)
+        how = environment() | {"device": device_name(device), "seconds": round(before + time.perf_counter() - began, 1)}
+        write_record(unfinished, asked, came_out, how)
+    record = write_record(path, asked, came_out, read_record(unfinished)["how"])
+    unfinished.unlink()
+    return record
 
 
 def all_attacks(net, transform, recipe, data, draws, tries, seed):
-    """Every attack on one network: yields its name in records, its candidates, and what it was told."""
+    """Every attack on one network: yields its name in records, a function that gives its candidates, and its settings."""
     images, clip = data.validation.images, transform.clip
-    yield "direct", attacks.direct(net, images), {}
-    guesses = attacks.brightness(net, images, clip=clip)
-    yield "brightness", guesses, {"shifts": [guess.value for guess in guesses.transforms]}
-    sigma, p = recipe["sigma"], recipe["p"]
-    yield "input_only", attacks.input_only(net, images, sigma, p, draws, seed, clip), {"sigma": sigma, "p": p}
-    universal = isinstance(transform, (Fixed, Learned))
+    shifts = torch.linspace(-0.2, 0.2, 17).tolist()
+    yield "direct", partial(attacks.direct, net, images), {}
+    yield "brightness", partial(attacks.brightness, net, images, shifts, clip), {"shifts": shifts}
+    strengths = {"input_only": recipe["sigma"]}
     if not isinstance(transform, Fixed):
-        sigma = attacks.matched_sigma(perturbation_size(transform, images).rms, p)
-        yield "input_only_matched", attacks.input_only(net, images, sigma, p, draws, seed, clip), {"sigma": sigma, "p": p}
-    images_there = len(data.train)
-    for pairs in sorted({min(pairs, images_there) for pairs in PAIRS} | {round(share * images_there) for share in SHARES}):
-        raw = data.train.images[:pairs]
-        with torch.no_grad():
-            processed = transform(raw)
-        if universal:
-            yield f"pair_{pairs}", attacks.pair_universal(net, images, raw, processed, clip), {"pairs": pairs}
+        strengths["input_only_matched"] = attacks.matched_sigma(perturbation_size(transform, images).rms, recipe["p"])
+    for attack, sigma in strengths.items():
+        settings = {"sigma": sigma, "p": recipe["p"]}
+        yield attack, partial(attacks.input_only, net, images, **settings, draws=draws, seed=seed, clip=clip), settings
+    raw = data.train.images if data.size == "mini" else torch.cat([data.train.images, images])
+    with torch.no_grad():
+        processed = torch.cat([transform(batch) for batch in raw.split(1000)])
+    for pairs in sorted({min(pairs, len(raw)) for pairs in PAIRS} | {round(share * len(raw)) for share in SHARES}):
+        seen = raw[:pairs], processed[:pairs]
+        if isinstance(transform, (Fixed, Learned)):
+            yield f"pair_{pairs}", partial(attacks.pair_universal, net, images, *seen, clip), {"pairs": pairs}
             continue
         for width in THIEF_WIDTHS:
-            guesses = attacks.pair(net, images, raw, processed, width, recipe["activation"], tries=tries, seed=seed,
-                                   clip=clip)
-            yield f"pair_{pairs}_width_{width}", guesses, {"pairs": pairs, "width": width}
+            yield (f"pair_{pairs}_width_{width}",
+                   partial(attacks.pair, net, images, *seen, width, recipe["activation"], tries=tries, seed=seed,
+                           clip=clip), {"pairs": pairs, "width": width})
 
 
 def records(dataset, network, transform, size="mini", attacks=False, folder=None):
@@ -400,18 +438,15 @@ def pretrained(dataset="fashion_mnist", network="resnet20", transform="fixed", s
         raise RecordError(f"{file} is {'altered or truncated' if content else 'missing'}: expected SHA-256 "
                           f"{weights['sha256']}, found {found} ({len(content):,} bytes). Restore the file.")
     tensors = load(content)
-    part = lambda prefix: {key.removeprefix(prefix): value for key, value in tensors.items()  # noqa: E731
-                           if key.startswith(prefix)}
-    state = part("net.")
     settings = record["asked"]["settings"]
     shape = image_shape(name.dataset)
     net = build(name.network, shape[0], len(CLASSES[name.dataset]), shape[1])
-    net.load_state_dict(state)
+    net.load_state_dict(tensors_under("net.", tensors))
     owner = None
     if settings is not None:
         options = {key: value for key, value in settings.items() if key != "kind"}
         owner = TRANSFORM_KINDS[settings["kind"]](**options)
-        owner.load_state_dict(part("transform."))
+        owner.load_state_dict(tensors_under("transform.", tensors))
     return Pretrained(net.eval().to(memory_format=torch.channels_last), owner, record)  # the faster layout
 
 

@@ -43,12 +43,27 @@ class History:
     images_per_second: training images (each counted once, though the network sees it raw and
         processed) per second of training, validation left out.
     interrupted: whether training was stopped with Ctrl-C.
+    best: the weights of the :attr:`selected` epoch, as tensors by name; :meth:`load_selected` takes them.
     """
 
     epochs: list = field(default_factory=list)
     seconds: float = 0.0
     images_per_second: float = 0.0
     interrupted: bool = False
+    best: dict = field(default_factory=dict, repr=False)
+
+    @property
+    def selected(self):
+        """The epoch, from 0, that was best on the validation split: by accuracy, or by authorized less unauthorized."""
+        scores = [epoch["accuracy"] if "accuracy" in epoch else epoch["authorized"] - epoch["unauthorized"]
+                  for epoch in self.epochs]
+        return scores.index(max(scores))
+
+    def load_selected(self, net, transform=None):
+        """Put the weights of the selected epoch into ``net`` and ``transform``; ``fit`` leaves those of the last."""
+        net.load_state_dict(tensors_under("net.", self.best))
+        if transform is not None:
+            transform.load_state_dict(tensors_under("transform.", self.best))
 
     def __getitem__(self, name):
         """One column: ``history["authorized"]`` lists the figure of each epoch."""
@@ -156,6 +171,11 @@ def pick_precision(precision, device):
     return getattr(torch, precision)
 
 
+def tensors_under(prefix, tensors):
+    """Those of a dict of tensors whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 def cpu_has_bfloat16():
     """Whether this processor multiplies in bfloat16; where it does not, bfloat16 is slower than float32."""
     found = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch cannot tell
@@ -207,6 +227,8 @@ class Run:
                 training_seconds += time.perf_counter() - began
                 row |= self.validate(validation)
                 self.history.epochs.append(row)
+                if self.history.selected == epoch:
+                    self.history.best = {name: tensor.clone() for name, tensor in self.weights().items()}
                 self.history.seconds = before + time.perf_counter() - start
                 if checkpoint is not None:
                     self.save(Path(checkpoint))
@@ -274,12 +296,17 @@ class Run:
         measured = access(self.net, validation, self.transform)
         return {"authorized": measured.authorized, "unauthorized": measured.unauthorized}
 
-    # ---- the checkpoint: one safetensors file, with what is no tensor as JSON in its header
-
-    def save(self, path):
+    def weights(self):
+        """The tensors of network and transform, by name."""
         tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
         if self.transform is not None:
             tensors |= {f"transform.{name}": tensor for name, tensor in self.transform.state_dict().items()}
+        return tensors
+
+    # ---- the checkpoint: one safetensors file, with what is no tensor as JSON in its header
+
+    def save(self, path):
+        tensors = self.weights() | {f"best.{name}": tensor for name, tensor in self.history.best.items()}
         state = self.optimizer.state_dict()
         for number, slots in state["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in slots.items()}
@@ -305,13 +332,12 @@ class Run:
         if different:
             raise TrainingError(f"{path} is the checkpoint of another run: {'; '.join(different)}. "
                                 "Remove it, or name another file.")
-        part = lambda prefix: {name.removeprefix(prefix): tensor for name, tensor in tensors.items()  # noqa: E731
-                               if name.startswith(prefix)}
-        self.net.load_state_dict(part("net."))
+        self.net.load_state_dict(tensors_under("net.", tensors))
         if self.transform is not None:
-            self.transform.load_state_dict(part("transform."))
+            self.transform.load_state_dict(tensors_under("transform.", tensors))
+        self.history.best = tensors_under("best.", tensors)
         slots, parameters = {}, [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        for name, tensor in part("optimizer.").items():
+        for name, tensor in tensors_under("optimizer.", tensors).items():
             number, slot = name.split(".")
             like = parameters[int(number)]
             if tensor.shape == like.shape:  # channels-last again: a fused optimizer reads both in the order of memory

@@ -88,7 +88,7 @@ def test_a_stopped_run_keeps_its_checkpoint_and_goes_on(tiny, monkeypatch):
     monkeypatch.setattr(experiments.Augment, "__call__", stop)
     assert run(tiny) == 130
     checkpoint, = (tiny.parent / "cache" / "checkpoints").iterdir()
-    assert checkpoint.name == "fashion_mnist-mini-resnet20-fixed-seed0.safetensors" and not list(tiny.rglob("*.json"))
+    assert checkpoint.name == "fashion_mnist-mini-resnet20-fixed-seed0-2.safetensors" and not list(tiny.rglob("*.json"))
     assert run(tiny) == 0
     assert len(batches) == 3 + 2, "it began anew"
     assert not checkpoint.exists() and len(list(tiny.rglob("*.json"))) == 1

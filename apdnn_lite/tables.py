@@ -1,0 +1,241 @@
+"""The source's two tables, and ours beside them: what is recorded, what is missing, how to make it again.
+
+``python -m apdnn_lite reproduce`` runs what is missing, ``python -m apdnn_lite report`` prints both
+tables. No number of ours is printed that has no record.
+
+The source's figures: Chen and Wu (2018), Tables 1 and 2, test accuracy in per cent.
+"""
+
+import time
+from dataclasses import replace
+from typing import NamedTuple
+
+from . import experiments
+from .experiments import Name, across_seeds, record_path, recipe_of
+
+TRANSFORMS = ("fixed", "learned", "generator")
+# Table 1, (authorized, unauthorized); the first three columns of ours in the order of their worth.
+PAPER_1 = {
+    ("fashion_mnist", "resnet20"): {"baseline": (92.63, None), "fixed": (91.65, 0.63), "learned": (92.56, 0.65),
+                                    "generator": (92.55, 1.55)},
+    ("fashion_mnist", "simple_cnn"): {"baseline": (91.80, None), "fixed": (91.88, 1.09), "learned": (92.06, 2.18),
+                                      "generator": (91.82, 2.76)},
+    ("mnist", "simple_cnn"): {"baseline": (99.12, None), "fixed": (99.24, 0.24), "learned": (99.18, 0.10),
+                              "generator": (99.23, 0.23)},
+    ("cifar10", "resnet20"): {"baseline": (90.74, None), "fixed": (89.73, 0.52), "learned": (90.58, 0.86),
+                              "generator": (90.61, 0.78)},
+}
+# Table 2, attacks on Fashion-MNIST and ResNet-20: (mean, best). A slide prints 81.11 for 84.17.
+PAPER_2 = {
+    "direct": {"fixed": (0.63,), "learned": (0.65,), "generator": (1.55,)},
+    "input_only": {"fixed": (66.23, 78.96), "learned": (55.37, 79.42), "generator": (3.17, 4.95)},
+    "pair_6000": {"generator": (75.05, 82.11)},
+    "pair_30000": {"generator": (76.31, 84.17)},
+    "pair_60000": {"generator": (77.24, 86.00)},
+}
+TABLE_2 = ("fashion_mnist", "resnet20")
+FULL_TO_MINI = 5.5  # training images; for estimates of time
+WEIGHTS = TABLE_2  # of these networks the weights are stored: attacks need them
+LABELS = {"direct": "direct piracy", "brightness": "brightness, 17 shifts", "input_only": "input-only, σ of Fixed",
+          "input_only_matched": "input-only, σ matched", "pair_1": "1 pair", "pair_10": "10 pairs",
+          "pair_100": "100 pairs", "pair_6000": "pairs, 10 %", "pair_30000": "pairs, 50 %", "pair_60000": "pairs, 100 %"}
+
+
+def cells(table, only=None, seeds=1):
+    """The runs of a table, as :class:`~apdnn_lite.experiments.Name`, in the order in which they are worth having.
+
+    table: "table1" (trained networks) or "table2" (attacks on them).
+    only: a part of the names, such as "fashion_mnist/resnet20" or "fashion_mnist/resnet20/generator".
+    Raises ValueError if the table is unknown or nothing is called so.
+    """
+    if table not in ("table1", "table2"):
+        raise ValueError(f"unknown table {table!r}: expected table1 or table2")
+    found = []
+    for dataset, network in PAPER_1 if table == "table1" else (TABLE_2,):
+        clipped = ("fixed-clipped",) if (dataset, network) == TABLE_2 else ()
+        for transform in ("baseline", *TRANSFORMS, *clipped)[table == "table2":]:
+            if only is None or f"{dataset}/{network}/{transform}".startswith(only):
+                found += [Name(dataset, "full", network, transform, seed) for seed in range(seeds)]
+    if not found:
+        raise ValueError(f"{table} has no cell {only!r}: expected a data set, a network and a transform, such as "
+                         "fashion_mnist/resnet20/generator, or the first of them")
+    return sorted(found, key=lambda name: name.seed)  # a whole table of one seed first
+
+
+def path_of(name, table, folder=None):
+    """Where the record of a cell lies."""
+    path = record_path(name, folder)
+    return path.with_suffix(".attacks.json") if table == "table2" else path
+
+
+def seconds_for(name, table, folder=None):
+    """About how long a cell takes, from a record like it (on that record's machine); None where there is none.
+
+    Like it is a run of the same network on the same set, or on its small part, in proportion to
+    epochs, images and passes: without a transform each image is seen once instead of twice.
+    """
+    if table == "table2":
+        like = like_it(name._replace(seed="*"), ".attacks.json", folder)
+        return like[0]["how"]["seconds"] if like else None
+    for size in ("full", "mini"):
+        for transform in (name.transform, *TRANSFORMS, "baseline"):
+            for record in like_it(name._replace(size=size, transform=transform, seed="*"), ".json", folder):
+                passes = (1 + (name.transform != "baseline")) / (1 + (transform != "baseline"))
+                epochs = recipe_of(name).epochs / record["asked"]["recipe"]["epochs"]
+                images = 1 if size == "full" else FULL_TO_MINI
+                return record["how"]["seconds"] * passes * epochs * images
+    return None
+
+
+def like_it(name, suffix, folder=None):
+    pattern = record_path(name, folder)
+    paths = sorted(path for path in pattern.parent.glob(pattern.stem + suffix)
+                   if path.name.endswith(".attacks.json") == (suffix == ".attacks.json"))
+    return [experiments.read_record(path) for path in paths]
+
+
+def clock(seconds):
+    """Seconds as people say them; "?" for None."""
+    if seconds is None:
+        return "?"
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def listing(table, names, folder=None):
+    """One line for each cell: recorded or missing, and how long it takes."""
+    lines = []
+    for name in names:
+        state = "recorded" if path_of(name, table, folder).exists() else "missing"
+        lines.append(f"{name!s:50} {state:9} {clock(seconds_for(name, table, folder))}")
+    return "\n".join(lines)
+
+
+def reproduce(table, names, folder=None, device="auto", epochs=None, draws=100, tries=10, progress=print):
+    """Run the cells that are not recorded, in their order; yields each record as it comes.
+
+    A cell that was stopped goes on after its last finished epoch or attack. Stops after a Ctrl-C.
+    epochs: instead of the recipe's. Such runs are no cells of the table: they need a ``folder`` of their own.
+    progress: is told before each cell what comes and how long the rest will take.
+    """
+    if epochs is not None and folder is None:
+        raise ValueError("a run with other epochs than the recipe's is no cell of the table: name a folder for it")
+    missing = [name for name in names if not path_of(name, table, folder).exists()]
+    pace = 1.0  # of this machine, against the one of the records that estimates come from
+    for place, name in enumerate(missing):
+        expected = [seconds_for(each, table, folder) for each in missing[place:]]
+        left = None if None in expected else pace * sum(expected)
+        progress(f"{place + 1} of {len(missing)}: {name}; time left for all: {clock(left)}")
+        began = time.perf_counter()
+        if table == "table2":
+            record = experiments.run_attacks(name, folder, draws, tries, device)
+        else:
+            recipe = recipe_of(name) if epochs is None else replace(recipe_of(name), epochs=epochs)
+            checkpoint = experiments.checkpoint_path(name, recipe)
+            record = experiments.run(name, folder, device, checkpoint, recipe=recipe,
+                                     keep_weights=(name.dataset, name.network) == WEIGHTS)
+            if record is None:
+                return
+            checkpoint.unlink(missing_ok=True)
+        if expected[0]:
+            pace = (time.perf_counter() - began) / expected[0]
+        yield record
+
+
+# ---- the report
+
+def found(dataset, network, transform, folder=None, attacks=False):
+    """The records of all seeds of a full-size cell, an empty list if there are none; a damaged one is an error."""
+    name = Name(dataset, "full", network, transform, "*")
+    return like_it(name, ".attacks.json" if attacks else ".json", folder)
+
+
+class Ours(NamedTuple):
+    """A figure of ours: over several seeds mean and sd, for a single one the interval for its test images."""
+
+    across: experiments.AcrossSeeds
+    interval: tuple | None
+
+    def __str__(self):
+        mean, sd, _ = self.across
+        if sd is not None:
+            return f"{100 * mean:.2f} ± {100 * sd:.2f}"
+        return f"{100 * mean:.2f}" + (f" [{100 * self.interval[0]:.1f}, {100 * self.interval[1]:.1f}]" if self.interval else "")
+
+
+def table_1(folder=None, weights="last"):
+    """The rows of Table 1: dicts with the source's figures, the records and, where there are any, ours.
+
+    weights: "last" for those of the last epoch, "selected" for those of the best epoch on the validation split.
+    """
+    test = (lambda run: run["came_out"]["test"]) if weights == "last" else (
+        lambda run: run["came_out"]["selected"]["test"])
+    rows = []
+    for (dataset, network), column in PAPER_1.items():
+        for transform, paper in column.items():
+            records = found(dataset, network, transform, folder)
+            ours = []
+            for what in ("accuracy",) if transform == "baseline" else ("authorized", "unauthorized"):
+                if records:
+                    across = across_seeds(records, lambda run: test(run)[what]["accuracy"])
+                    ours.append(Ours(across, test(records[0])[what]["interval"] if len(records) == 1 else None))
+            rows.append({"dataset": dataset, "network": network, "transform": transform, "paper": paper,
+                         "records": records, "ours": ours})
+    return rows
+
+
+def mean(out):
+    return sum(out["accuracies"]) / len(out["accuracies"])
+
+
+def best(out):
+    return max(out["accuracies"])
+
+
+def picked(out):
+    return out["accuracies"][out["picked"]]
+
+
+def table_2(folder=None):
+    """The rows of Table 2 in the same way; ours are mean, best and the thief's pick, by the width of his generator."""
+    rows = []
+    for attack in LABELS:
+        for transform in TRANSFORMS:
+            records = found(*TABLE_2, transform, folder, attacks=True)
+            ours = {}
+            for width in ("", "_width_16", "_width_64"):
+                if records and attack + width in records[0]["came_out"]:
+                    ours[width] = [Ours(across_seeds(records, lambda run: pick(run["came_out"][attack + width])), None)
+                                   for pick in (mean, best, picked)]
+            rows.append({"attack": attack, "transform": transform, "records": records, "ours": ours,
+                         "paper": PAPER_2.get(attack, {}).get(transform, ())})
+    return rows
+
+
+def report(folder=None):
+    """Both tables as text, the source's figures beside ours, and what is missing."""
+    lines = ["Table 1, test accuracy in %; the difference is ours less the source's; ± is the standard deviation over",
+             "seeds, [] the 95 % interval of a single one for its test images", "",
+             f"{'':34}{'authorized':22}{'source':8}{'difference':12}{'unauthorized':20}{'source':8}seeds"]
+    missing = []
+    for row in table_1(folder):
+        name = f"{row['dataset']} {row['network']} {row['transform']}"
+        if not row["records"]:
+            missing.append(name)
+            continue
+        across = row["ours"][0].across
+        line = f"{name:34}{row['ours'][0]!s:22}{row['paper'][0]:<8.2f}{100 * across.mean - row['paper'][0]:<+12.2f}"
+        if len(row["ours"]) == 2:
+            line += f"{row['ours'][1]!s:20}{row['paper'][1]:<8.2f}"
+        lines.append(f"{line:104}{across.seeds}")
+    lines += ["", "Table 2, attacks on Fashion-MNIST and ResNet-20, accuracy in %: mean / best / the thief's own pick", ""]
+    for row in table_2(folder):
+        if not row["records"]:
+            missing.append(f"attacks on {row['transform']}")
+            continue
+        for width, values in row["ours"].items():
+            label = LABELS[row["attack"]] + width.replace("_width_", ", thief's width ")
+            lines.append(f"{label:32}{row['transform']:11}{' / '.join(map(str, values)):42}"
+                         f"{'source ' + ' / '.join(f'{value:.2f}' for value in row['paper']) if row['paper'] else ''}".rstrip())
+    missing = list(dict.fromkeys(missing))
+    lines += ["", "Missing: " + "; ".join(missing) if missing else "Nothing is missing."]
+    return "\n".join(lines)
