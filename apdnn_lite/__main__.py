@@ -17,6 +17,9 @@ def main(arguments=None):
     except (data.DataError, experiments.RecordError, TrainingError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
 
 
 def parser():

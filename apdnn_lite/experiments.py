@@ -326,7 +326,7 @@ def run_attacks(name, folder=None, draws=100, tries=10, device="auto"):
             continue
         guesses = guess()
         result = access(net, data.test, guesses)
-        came_out[attack] = settings | {"accuracies": result.accuracies, "scores": guesses.scores,
+        came_out[attack] = settings | {"accuracies": list(result.accuracies), "scores": list(guesses.scores),
                                        "picked": guesses.picked, "images": result.images}
         how = environment() | {"device": device_name(device), "seconds": round(before + time.perf_counter() - began, 1)}
         write_record(unfinished, asked, came_out, how)

@@ -50,11 +50,12 @@ def cells(table, only=None, seeds=1):
     """
     if table not in ("table1", "table2"):
         raise ValueError(f"unknown table {table!r}: expected table1 or table2")
+    wanted = tuple((only or "").split("/"))
     found = []
     for dataset, network in PAPER_1 if table == "table1" else (TABLE_2,):
         clipped = ("fixed-clipped",) if (dataset, network) == TABLE_2 else ()
         for transform in ("baseline", *TRANSFORMS, *clipped)[table == "table2":]:
-            if only is None or f"{dataset}/{network}/{transform}".startswith(only):
+            if only is None or (dataset, network, transform)[:len(wanted)] == wanted:
                 found += [Name(dataset, "full", network, transform, seed) for seed in range(seeds)]
     if not found:
         raise ValueError(f"{table} has no cell {only!r}: expected a data set, a network and a transform, such as "

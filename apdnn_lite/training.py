@@ -54,7 +54,12 @@ class History:
 
     @property
     def selected(self):
-        """The epoch, from 0, that was best on the validation split: by accuracy, or by authorized less unauthorized."""
+        """The epoch, from 0, that was best on the validation split: by accuracy, or by authorized less unauthorized.
+
+        Raises ValueError if no epoch is finished.
+        """
+        if not self.epochs:
+            raise ValueError("no epoch is finished, so none can be selected: train for one at least")
         scores = [epoch["accuracy"] if "accuracy" in epoch else epoch["authorized"] - epoch["unauthorized"]
                   for epoch in self.epochs]
         return scores.index(max(scores))

@@ -322,6 +322,36 @@ def test_stopped_and_resumed_ends_bit_for_bit_as_without_the_stop(make_net, opti
     assert resumed[2].epochs == whole[2].epochs and not resumed[2].interrupted
 
 
+def test_the_selected_epoch_is_the_best_on_the_validation_split_and_survives_a_stop(tmp_path, monkeypatch):
+    # authorized less unauthorized: 0.3, 0.6, 0.4 and 0.6; of equals the first counts
+    figures = [(0.5, 0.2), (0.6, 0.0), (0.9, 0.5), (0.7, 0.1)]
+    weights = []
+
+    def validate(run, validation):
+        authorized, unauthorized = figures[len(run.history.epochs)]
+        weights[len(run.history.epochs):] = [(state_of(run.net), state_of(run.transform))]
+        return {"authorized": authorized, "unauthorized": unauthorized}
+
+    monkeypatch.setattr(training.Run, "validate", validate)
+    for stop in (None, StopAt(14)):  # in the fourth epoch, after the best
+        options = dict(transform=None, loss=ap.AntiPiracyLoss(), epochs=4, batch_size=16, lr=0.01, **QUIET)
+        checkpoint = None if stop is None else tmp_path / "run.safetensors"
+        for augment in (stop, StopAt(10 ** 9)):
+            net, owner = made(TinyCNN), made(Learnable)
+            history = ap.fit(net, TRAIN, VALIDATION, **options | {"transform": owner, "augment": augment or StopAt(10 ** 9)},
+                             checkpoint=checkpoint)
+        assert len(history.epochs) == 4 and history.selected == 1
+        assert same(state_of(net), weights[3][0]), "fit leaves the weights of the last epoch"
+        history.load_selected(net, owner)
+        assert same(state_of(net), weights[1][0]) and same(state_of(owner), weights[1][1])
+
+
+def test_of_a_plain_network_the_most_accurate_epoch_is_selected():
+    assert training.History([{"accuracy": value} for value in (0.2, 0.8, 0.7)]).selected == 1
+    with pytest.raises(ValueError, match="no epoch is finished"):
+        training.History().selected
+
+
 def test_it_can_go_on_from_the_checkpoint_of_any_epoch(tmp_path, monkeypatch):
     kept, save = [], training.Run.save
 

@@ -1,0 +1,238 @@
+"""The source's tables and ours, made again and printed, on 40 random images."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+from toys import toy_set
+
+from apdnn_lite import __main__ as cli
+from apdnn_lite import data, experiments, tables
+from apdnn_lite.experiments import Name, RecordError
+
+QUICK = experiments.Recipe(epochs=2, batch_size=20, crop=1)
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """Small data, short training, few draws, and a cache and a folder of records of the test's own."""
+    small = dataclasses.replace(toy_set(), size="full")
+    monkeypatch.setattr(data, "load", lambda *arguments: small)
+    monkeypatch.setattr(data, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(experiments, "FULL_RECIPES", {key: QUICK for key in experiments.FULL_RECIPES})
+    monkeypatch.setattr(experiments, "PAIRS", (1, 3))
+    monkeypatch.setattr(experiments, "SHARES", (0.5,))
+    return tmp_path / "records"
+
+
+def reproduce(tiny, *more, table="table1", only="fashion_mnist/resnet20/fixed"):
+    return cli.main(["reproduce", table, "--only", only, "--folder", str(tiny), "--device", "cpu", *more])
+
+
+def path_of_part(name, folder):
+    return tables.path_of(name, "table2", folder).with_suffix(".unfinished")
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+# ---- the source's figures, typed again here from its two tables
+
+def test_the_sources_first_table():
+    columns = {("mnist", "simple_cnn"): "99.12 99.24 (0.24) 99.18 (0.10) 99.23 (0.23)",
+               ("fashion_mnist", "simple_cnn"): "91.80 91.88 (1.09) 92.06 (2.18) 91.82 (2.76)",
+               ("fashion_mnist", "resnet20"): "92.63 91.65 (0.63) 92.56 (0.65) 92.55 (1.55)",
+               ("cifar10", "resnet20"): "90.74 89.73 (0.52) 90.58 (0.86) 90.61 (0.78)"}
+    assert tables.PAPER_1.keys() == columns.keys()
+    for column, text in columns.items():
+        baseline, *figures = map(float, re.findall(r"[\d.]+", text))
+        paper = tables.PAPER_1[column]
+        assert paper["baseline"] == (baseline, None)
+        assert [value for kind in tables.TRANSFORMS for value in paper[kind]] == figures
+
+
+def test_the_sources_second_table():
+    flat = [value for row in tables.PAPER_2.values() for kind in tables.TRANSFORMS for value in row.get(kind, ())]
+    assert flat == [0.63, 0.65, 1.55, 66.23, 78.96, 55.37, 79.42, 3.17, 4.95, 75.05, 82.11, 76.31, 84.17, 77.24, 86.00]
+
+
+# ---- which cells there are
+
+def test_the_cells_of_the_first_table_the_most_telling_first():
+    cells = tables.cells("table1")
+    assert len(cells) == len(set(cells)) == 4 * 4 + 1 and {name.size for name in cells} == {"full"}
+    assert [name[::3] for name in cells[:5]] == [("fashion_mnist", kind) for kind in (
+        "baseline", "fixed", "learned", "generator", "fixed-clipped")]
+    assert [name.seed for name in tables.cells("table1", seeds=3)] == [0] * 17 + [1] * 17 + [2] * 17
+
+
+def test_the_cells_of_the_second_table_are_the_protected_networks_of_one_column():
+    assert [str(name) for name in tables.cells("table2")] == [
+        f"fashion_mnist-full/resnet20/{kind}/seed0" for kind in ("fixed", "learned", "generator", "fixed-clipped")]
+
+
+@pytest.mark.parametrize("only, count", [("mnist", 4), ("fashion_mnist/resnet20", 5), ("cifar10/resnet20/learned", 1)])
+def test_a_part_of_a_table(only, count):
+    assert len(tables.cells("table1", only)) == count
+
+
+@pytest.mark.parametrize("table, only, message", [
+    ("table3", None, "unknown table 'table3': expected table1 or table2"),
+    ("table1", "svhn", "table1 has no cell 'svhn'"), ("table2", "mnist", "table2 has no cell 'mnist'")])
+def test_what_is_no_cell_is_refused(table, only, message):
+    with pytest.raises(ValueError, match=message):
+        tables.cells(table, only)
+
+
+def test_every_cell_has_a_recipe_of_its_column():
+    for name in tables.cells("table1"):
+        assert (name.dataset, name.network) in experiments.FULL_RECIPES
+        recipe = experiments.recipe_of(name)
+        assert not (name.dataset == "mnist" and recipe.flip), "a mirrored digit is no digit"
+        plain = experiments.recipe_of(name._replace(transform="baseline"))
+        assert dataclasses.replace(recipe, transform_lr=plain.transform_lr) == plain, "one recipe for every transform"
+
+
+# ---- making them again
+
+def test_reproduce_runs_what_is_missing_and_report_prints_it(tiny, capsys):
+    assert reproduce(tiny) == 0 and reproduce(tiny, only="fashion_mnist/resnet20/baseline") == 0
+    out = capsys.readouterr().out
+    assert "1 of 1: fashion_mnist-full/resnet20/fixed/seed0; time left for all: ?" in out
+    assert files(tiny) == [f"fashion_mnist-full/resnet20/{kind}/seed0.{end}" for kind in ("baseline", "fixed")
+                           for end in ("json", "safetensors")]
+    assert files(tiny.parent / "cache") == [], "a checkpoint of a finished run is left"
+    before = {path: path.stat().st_mtime_ns for path in tiny.rglob("*")}
+    assert reproduce(tiny) == 0
+    assert {path: path.stat().st_mtime_ns for path in tiny.rglob("*")} == before, "a recorded run was run again"
+
+    capsys.readouterr()
+    assert cli.main(["report", "--folder", str(tiny)]) == 0
+    text = capsys.readouterr().out
+    record = experiments.records("fashion_mnist", "resnet20", "fixed", "full", folder=tiny)[0]["came_out"]["test"]
+    row, = (line for line in text.splitlines() if line.startswith("fashion_mnist resnet20 fixed "))
+    low, high = record["authorized"]["interval"]
+    assert f"{100 * record['authorized']['accuracy']:.2f} [{100 * low:.1f}, {100 * high:.1f}]" in row
+    assert f"{100 * record['unauthorized']['accuracy']:.2f} [" in row and "91.65" in row and " 0.63 " in row
+    assert f"{100 * record['authorized']['accuracy'] - 91.65:+.2f}" in row
+    missing = text.splitlines()[-1]
+    assert missing.startswith("Missing: ") and "fashion_mnist resnet20 learned" in missing
+    assert "fashion_mnist resnet20 fixed;" not in missing and "fashion_mnist resnet20 baseline" not in missing
+
+
+def test_over_several_seeds_the_report_gives_mean_and_deviation(tiny, capsys):
+    assert reproduce(tiny, "--seeds", "2", only="mnist/simple_cnn/baseline") == 0
+    runs = experiments.records("mnist", "simple_cnn", "baseline", "full", folder=tiny)
+    ours = experiments.across_seeds(runs, "accuracy")
+    row, = (line for line in tables.report(tiny).splitlines() if line.startswith("mnist simple_cnn baseline"))
+    assert f" {100 * ours.mean:.2f} ± {100 * ours.sd:.2f} " in row and row.endswith(" 2") and "[" not in row
+
+
+def test_nothing_is_printed_that_has_no_record(tmp_path):
+    text = tables.report(tmp_path)
+    figures = re.findall(r"\d+\.\d+", text)
+    assert figures == [] and text.count("; ") >= 18
+
+
+def test_a_stopped_cell_goes_on_after_its_last_finished_epoch(tiny, monkeypatch):
+    crop, batches = experiments.Augment.__call__, []
+
+    def stop(self, *arguments):
+        batches.append(1)
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return crop(self, *arguments)
+
+    monkeypatch.setattr(experiments.Augment, "__call__", stop)
+    only = "fashion_mnist/resnet20/learned"
+    assert reproduce(tiny, only=only) == 130
+    assert files(tiny.parent / "cache") == ["checkpoints/fashion_mnist-full-resnet20-learned-seed0-2.safetensors"]
+    assert reproduce(tiny, only=only) == 0 and len(batches) == 3 + 2, "it began anew"
+
+
+def test_a_stopped_attack_goes_on_after_the_last_finished_one(tiny, monkeypatch):
+    assert reproduce(tiny, only="fashion_mnist/resnet20/learned") == 0
+    name = tables.cells("table2", "fashion_mnist/resnet20/learned")[0]
+    seen, measure = [], experiments.access
+
+    def stop(net, test, guesses):
+        seen.append(len(guesses.transforms))
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return measure(net, test, guesses)
+
+    monkeypatch.setattr(experiments, "access", stop)
+    with pytest.raises(KeyboardInterrupt):
+        list(tables.reproduce("table2", [name], tiny, "cpu", draws=2, tries=2))
+    assert path_of_part(name, tiny).exists() and not tables.path_of(name, "table2", tiny).exists()
+    record, = tables.reproduce("table2", [name], tiny, "cpu", draws=2, tries=2)
+    assert len(seen) == len(record["came_out"]) + 1, "a finished attack was run again"
+    assert not list(tiny.rglob("*.unfinished"))
+    whole = experiments.run_attacks(name, tiny, 2, 2, "cpu")
+    assert whole["came_out"] == record["came_out"], "the stop changed what came out"
+
+
+def test_pairs_of_a_full_set_are_all_official_training_images(tiny):
+    assert reproduce(tiny, only="fashion_mnist/resnet20/generator") == 0
+    record, = tables.reproduce("table2", tables.cells("table2", "fashion_mnist/resnet20/generator"), tiny, "cpu",
+                               draws=2, tries=2)
+    small = data.load()
+    half = round(0.5 * (len(small.train) + len(small.validation)))
+    assert {int(attack.split("_")[1]) for attack in record["came_out"] if attack.startswith("pair")} == {1, 3, half}
+
+
+def test_other_epochs_need_a_folder_of_their_own(tiny, capsys):
+    assert cli.main(["reproduce", "table1", "--only", "mnist", "--epochs", "1"]) == 1
+    assert "name a folder for it" in capsys.readouterr().err
+    assert reproduce(tiny, "--epochs", "1", only="mnist/simple_cnn/baseline") == 0
+    record, = experiments.records("mnist", "simple_cnn", "baseline", "full", folder=tiny)
+    assert record["asked"]["recipe"]["epochs"] == 1 == len(record["came_out"]["validation"])
+
+
+def test_the_list_says_what_is_recorded_and_how_long_the_rest_takes(tiny, capsys):
+    assert reproduce(tiny, only="mnist/simple_cnn/fixed") == 0
+    capsys.readouterr()
+    assert reproduce(tiny, "--list", only="mnist") == 0
+    lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+    assert lines["mnist-full/simple_cnn/fixed/seed0"][0] == "recorded"
+    assert lines["mnist-full/simple_cnn/baseline/seed0"][0] == "missing"
+    assert all(len(rest) == 3 and rest[2] == "s" for rest in lines.values())
+    assert reproduce(tiny, "--list", only="cifar10") == 0
+    assert all(line.split()[-1] == "?" for line in capsys.readouterr().out.splitlines()), "nothing like it was recorded"
+
+
+def test_estimates_go_by_passes_epochs_and_images(tmp_path):
+    name = Name("fashion_mnist", "full", "resnet20", "fixed", 0)
+    recipe = dataclasses.asdict(experiments.recipe_of(name))
+    write = lambda name, seconds, epochs: experiments.write_record(  # noqa: E731
+        experiments.record_path(name, tmp_path), {"recipe": recipe | {"epochs": epochs}}, {}, {"seconds": seconds})
+    write(name._replace(size="mini", transform="baseline"), 100.0, recipe["epochs"])
+    assert tables.seconds_for(name, "table1", tmp_path) == pytest.approx(100 * 2 * 5.5)
+    write(name._replace(transform="generator"), 100.0, 2 * recipe["epochs"])
+    assert tables.seconds_for(name, "table1", tmp_path) == pytest.approx(50)
+    assert tables.seconds_for(name._replace(transform="baseline"), "table1", tmp_path) == pytest.approx(25)
+
+
+def test_a_damaged_record_is_an_error_and_not_a_gap(tiny):
+    assert reproduce(tiny, only="mnist/simple_cnn/baseline") == 0
+    path = tiny / "mnist-full/simple_cnn/baseline/seed0.json"
+    record = json.loads(path.read_text())
+    record["came_out"]["test"]["accuracy"]["correct"] += 1
+    path.write_text(json.dumps(record))
+    with pytest.raises(RecordError, match="altered"):
+        tables.report(tiny)
+
+
+def test_last_and_selected_weights_are_both_measured(tiny):
+    assert reproduce(tiny, only="fashion_mnist/resnet20/learned") == 0
+    record, = experiments.records("fashion_mnist", "resnet20", "learned", "full", folder=tiny)
+    scores = [epoch["authorized"] - epoch["unauthorized"] for epoch in record["came_out"]["validation"]]
+    selected = record["came_out"]["selected"]
+    assert selected["epoch"] == scores.index(max(scores)) + 1
+    rows = {which: [row for row in tables.table_1(tiny, which) if row["records"]][0] for which in ("last", "selected")}
+    assert rows["last"]["ours"][0].across.mean == record["came_out"]["test"]["authorized"]["accuracy"]
+    assert rows["selected"]["ours"][0].across.mean == selected["test"]["authorized"]["accuracy"]
+    if selected["epoch"] == 2:
+        assert selected["test"] == record["came_out"]["test"]
