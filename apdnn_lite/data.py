@@ -13,6 +13,7 @@ import hashlib
 import io
 import os
 import struct
+import tarfile
 import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,7 +35,11 @@ DIGITS = tuple("0123456789")
 CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat",
            "sandal", "shirt", "sneaker", "bag", "ankle boot")
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-CLASSES = {"mnist": DIGITS, "fashion_mnist": CLOTHES, "cifar10": OBJECTS}
+CLASSES = {"mnist": DIGITS, "fashion_mnist": CLOTHES, "cifar10": OBJECTS, "cifar10_jpeg": OBJECTS}
+# Not CIFAR-10 but a copy of it whose pictures were encoded again as JPEG (quality 75), for those who have this archive.
+# Its pixels are others, and so are all figures measured on it: it goes by a name of its own.
+JPEG_ARCHIVE = "cifar10-jpeg.tar.gz"
+JPEG_SHA256 = "00a78acaf3d7c27307ba029958650e48cba76f3704c03e4cd1dd6bf77963ed47"
 TORCHVISION_NAME = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10"}
 
 # SHA-256 of the four IDX files, unpacked, in the order train images, train labels, test images, test labels.
@@ -153,9 +158,9 @@ def check_split(split, num_classes, where):
 
 
 def load(name, size="mini", device="cpu"):
-    """Load one of the three sets as tensors on ``device``.
+    """Load one of the sets as tensors on ``device``.
 
-    name: "mnist", "fashion_mnist" or "cifar10".
+    name: "mnist", "fashion_mnist" or "cifar10"; "cifar10_jpeg" is a copy that not everybody has.
     size: "mini" is 10,000 training, 2,000 validation and 2,000 test images, the same number of each
         class; that of Fashion-MNIST comes with the package. "full" is the whole set: 5,000 of its
         training images are the validation split. The mini splits are parts of the full ones.
@@ -211,6 +216,11 @@ def load_full(name):
         if arrays is not None:
             return split_full(name, *arrays)
         looked_in.append(str(place))
+    if name == "cifar10_jpeg":
+        raise DataError("cifar10_jpeg (size 'full') was not found.\nLooked for:\n"
+                        + "".join(f"  {place}\n" for place in looked_in) +
+                        f"It cannot be downloaded. Put {JPEG_ARCHIVE} into a folder and set the environment variable "
+                        "APDNN_DATA to that folder, or use 'cifar10', the original.")
     cache = cache_folder()
     try:
         getattr(import_torchvision().datasets, TORCHVISION_NAME[name])(cache, download=True)
@@ -240,6 +250,8 @@ def relative_folder(name):
 def places(name):
     """The folders in which the full set may lie, in the order in which they are tried."""
     roots = [Path(os.environ["APDNN_DATA"])] if os.environ.get("APDNN_DATA") else []
+    if name == "cifar10_jpeg":
+        return [root / JPEG_ARCHIVE for root in [*roots, cache_folder()]]
     folders = [root / relative_folder(name) for root in [*roots, cache_folder()]]
     system = relative_folder(name) if name == "cifar10" else name.replace("_", "-")
     return [*folders, Path("/usr/share/datasets") / system]
@@ -249,6 +261,8 @@ def read_full(name, folder):
     """Train images, train labels, test images, test labels as uint8 arrays; None if ``folder`` has no such set."""
     if name == "cifar10":
         return read_cifar10(folder)
+    if name == "cifar10_jpeg":
+        return read_jpeg_archive(folder) if folder.exists() else None
     found = [next((path for path in (folder / file, folder / f"{file}.gz") if path.exists()), None)
              for file in IDX_FILES]
     if not any(found):
@@ -260,10 +274,10 @@ def read_full(name, folder):
     return [read_idx(path, sha256) for path, sha256 in zip(found, IDX_SHA256[name])]
 
 
-def read_checked(path, sha256):
+def read_checked(path, sha256, unpack=True):
     """The bytes of a file, unpacked if it is a .gz, if they have the expected checksum."""
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = gzip.decompress(path.read_bytes()) if unpack and path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is truncated or no gzip file ({error}). Remove it and load again.") from error
     except OSError as error:
@@ -294,6 +308,24 @@ def read_cifar10(folder):
                         "Remove the folder and load again.") from error
     return [array for part in parts
             for array in (part.data.transpose(0, 3, 1, 2), np.array(part.targets, np.uint8))]
+
+
+def read_jpeg_archive(path):
+    """The JPEG copy of CIFAR-10: ``train/<class>/NNNN.jpg`` and ``test/…`` in one archive, in the order of the names."""
+    from PIL import Image
+    content = read_checked(path, JPEG_SHA256, unpack=False)
+    pictures = {"train": [], "test": []}
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        for member in archive:
+            if member.isfile():
+                part, kind, _ = member.name.split("/")
+                pixels = np.asarray(Image.open(archive.extractfile(member)).convert("RGB"))
+                pictures[part].append((member.name, OBJECTS.index(kind), pixels))
+    arrays = []
+    for part in ("train", "test"):
+        _, labels, pixels = zip(*sorted(pictures[part], key=lambda each: each[0]))
+        arrays += [np.stack(pixels).transpose(0, 3, 1, 2), np.array(labels, np.uint8)]
+    return arrays
 
 
 def split_full(name, train_images, train_labels, test_images, test_labels):

@@ -70,6 +70,7 @@ FULL_RECIPES = {
     ("fashion_mnist", "resnet20"): replace(RECIPES["resnet20"], epochs=10, precision="bfloat16"),
     ("cifar10", "resnet20"): replace(RECIPES["resnet20"], epochs=30, crop=4, precision="bfloat16"),
 }
+FULL_RECIPES["cifar10_jpeg", "resnet20"] = FULL_RECIPES["cifar10", "resnet20"]
 # But for this: SGD at 0.1 and at 0.01 made the generator diverge, and 0.003 nearly did. Chapter 8 shows why.
 EXCEPTIONS = {("resnet20", "generator"): {"transform_lr": 1e-3}}
 TRANSFORMS = ("baseline", "fixed", "fixed-clipped", "learned", "generator")
@@ -452,4 +453,4 @@ def pretrained(dataset="fashion_mnist", network="resnet20", transform="fixed", s
 
 def image_shape(dataset):
     """(C, H, W) of a data set's images."""
-    return (3, 32, 32) if dataset == "cifar10" else (1, 28, 28)
+    return (3, 32, 32) if dataset.startswith("cifar10") else (1, 28, 28)

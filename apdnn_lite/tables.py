@@ -34,6 +34,7 @@ PAPER_2 = {
     "pair_60000": {"generator": (77.24, 86.00)},
 }
 TABLE_2 = ("fashion_mnist", "resnet20")
+JPEG = ("cifar10_jpeg", "resnet20")  # stands in for CIFAR-10 where the original is not at hand, and says so
 FULL_TO_MINI = 5.5  # training images; for estimates of time
 WEIGHTS = TABLE_2  # of these networks the weights are stored: attacks need them
 LABELS = {"direct": "direct piracy", "brightness": "brightness, 17 shifts", "input_only": "input-only, σ of Fixed",
@@ -45,14 +46,16 @@ def cells(table, only=None, seeds=1):
     """The runs of a table, as :class:`~apdnn_lite.experiments.Name`, in the order in which they are worth having.
 
     table: "table1" (trained networks) or "table2" (attacks on them).
-    only: a part of the names, such as "fashion_mnist/resnet20" or "fashion_mnist/resnet20/generator".
+    only: a part of the names, such as "fashion_mnist/resnet20" or "fashion_mnist/resnet20/generator";
+        "cifar10_jpeg" names the JPEG copy of CIFAR-10, which is not run unless asked for.
     Raises ValueError if the table is unknown or nothing is called so.
     """
     if table not in ("table1", "table2"):
         raise ValueError(f"unknown table {table!r}: expected table1 or table2")
     wanted = tuple((only or "").split("/"))
     found = []
-    for dataset, network in PAPER_1 if table == "table1" else (TABLE_2,):
+    columns = (TABLE_2,) if table == "table2" else (JPEG,) if wanted[0] == JPEG[0] else PAPER_1
+    for dataset, network in columns:
         clipped = ("fixed-clipped",) if (dataset, network) == TABLE_2 else ()
         for transform in ("baseline", *TRANSFORMS, *clipped)[table == "table2":]:
             if only is None or (dataset, network, transform)[:len(wanted)] == wanted:
@@ -171,7 +174,8 @@ def table_1(folder=None, weights="last"):
     test = (lambda run: run["came_out"]["test"]) if weights == "last" else (
         lambda run: run["came_out"]["selected"]["test"])
     rows = []
-    for (dataset, network), column in PAPER_1.items():
+    copy = {JPEG: PAPER_1["cifar10", "resnet20"]} if found(*JPEG, "baseline", folder) else {}
+    for (dataset, network), column in (PAPER_1 | copy).items():
         for transform, paper in column.items():
             records = found(dataset, network, transform, folder)
             ours = []

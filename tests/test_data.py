@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import struct
+import tarfile
 import types
 from pathlib import Path
 
@@ -377,6 +378,55 @@ def test_a_damaged_cifar10_is_refused(nowhere):
     (folder / "data_batch_1").write_bytes(b"damaged")
     with pytest.raises(DataError, match="cifar-10-batches-py is incomplete or altered"):
         ap.load("cifar10", "full")
+
+
+def jpeg_archive(path, monkeypatch):
+    """An archive like that of the JPEG copy, with 3 training and 2 test pictures of each class, each of one grey."""
+    shades = {}
+    with tarfile.open(path, "w:gz") as archive:
+        for part, count in (("test", 2), ("train", 3)):  # not in the order of the splits
+            for number in reversed(range(count)):
+                for kind in data.OBJECTS:
+                    picture, shade = io.BytesIO(), (7 * len(shades)) % 256
+                    Image.new("RGB", (32, 32), (shade,) * 3).save(picture, "JPEG")
+                    entry = tarfile.TarInfo(f"{part}/{kind}/{number:04d}.jpg")
+                    entry.size = picture.tell()
+                    picture.seek(0)
+                    archive.addfile(entry, picture)
+                    shades[part, kind, number] = shade
+    monkeypatch.setattr(data, "JPEG_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(data, "VALIDATION_IMAGES", 10)
+    return shades
+
+
+def test_the_jpeg_copy_of_cifar10_is_read_in_the_order_of_the_names(nowhere, monkeypatch):
+    monkeypatch.setenv("APDNN_DATA", str(nowhere))
+    shades = jpeg_archive(nowhere / "cifar10-jpeg.tar.gz", monkeypatch)
+    full = ap.load("cifar10_jpeg", "full")
+    assert full.name == "cifar10_jpeg" and [len(split) for split in (full.train, full.validation, full.test)] == [20, 10, 20]
+    for split, part, count in ((full.train, "train", 3), (full.validation, "train", 3), (full.test, "test", 2)):
+        for image, label, index in zip(split.images, split.labels, split.indices):
+            kind, number = data.OBJECTS[int(index) // count], int(index) % count
+            assert label == data.OBJECTS.index(kind)
+            np.testing.assert_allclose(255 * image, shades[part, kind, number], atol=1)
+
+
+def test_without_the_jpeg_copy_the_error_says_that_it_cannot_be_downloaded(nowhere, monkeypatch):
+    monkeypatch.setenv("APDNN_DATA", str(nowhere / "mine"))
+    with pytest.raises(DataError, match="cannot be downloaded") as raised:
+        ap.load("cifar10_jpeg", "full")
+    for place in data.places("cifar10_jpeg"):
+        assert str(place) in str(raised.value)
+    assert "'cifar10', the original" in str(raised.value)
+
+
+def test_an_altered_jpeg_copy_is_refused(nowhere, monkeypatch):
+    monkeypatch.setenv("APDNN_DATA", str(nowhere))
+    path = nowhere / "cifar10-jpeg.tar.gz"
+    jpeg_archive(path, monkeypatch)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="cifar10-jpeg.tar.gz is truncated or altered"):
+        ap.load("cifar10_jpeg", "full")
 
 
 # ---- a reader's own images
