@@ -62,12 +62,13 @@ RECIPES = {
     "simple_cnn": Recipe(),
     "resnet20": Recipe(epochs=16, optimizer="sgd", lr=0.1, transform_lr=0.1, weight_decay=5e-4, crop=2, flip=True),
 }
-# The same for the full sets. Ten epochs are few, and reach the source's baseline on the validation split. bfloat16
-# halves the time where the processor has it, and can be computed everywhere. Digits must not be mirrored.
+# The same for the full sets. On the validation split ResNet-20 reaches the source's baseline in six epochs (93.5 %),
+# but with a fixed key it was still a point behind the baseline after ten (93.0 against 94.0), so it gets twelve.
+# bfloat16 halves the time where the processor has it, and can be computed everywhere. Digits must not be mirrored.
 FULL_RECIPES = {
     ("mnist", "simple_cnn"): Recipe(precision="bfloat16"),
     ("fashion_mnist", "simple_cnn"): Recipe(precision="bfloat16"),
-    ("fashion_mnist", "resnet20"): replace(RECIPES["resnet20"], epochs=10, precision="bfloat16"),
+    ("fashion_mnist", "resnet20"): replace(RECIPES["resnet20"], epochs=12, precision="bfloat16"),
     ("cifar10", "resnet20"): replace(RECIPES["resnet20"], epochs=30, crop=4, precision="bfloat16"),
 }
 FULL_RECIPES["cifar10_jpeg", "resnet20"] = FULL_RECIPES["cifar10", "resnet20"]
