@@ -136,17 +136,16 @@ def report(options):
 
 
 def show_records(options):
-    paths = [path for path in sorted(options.folder.rglob("seed*.json")) if not path.name.endswith(".attacks.json")]
-    for path in paths:
-        print(summary(experiments.read_record(path)))
-    if not paths:
+    records = experiments.all_records(options.folder)
+    for record in records:
+        print(summary(record))
+    if not records:
         print(f"no records in {options.folder}")
     return 0
 
 
 def summary(record):
-    asked, came_out = record["asked"], record["came_out"]
-    name = experiments.Name(*(asked[part] for part in experiments.Name._fields))
+    name, came_out = experiments.name_of(record), record["came_out"]
     figures = ", ".join(f"{what} {test['accuracy']:.2%}" for what, test in came_out["test"].items())
     return f"{name}: {figures}{', weights stored' if 'weights' in came_out else ''} ({record['how']['seconds']:.0f} s)"
 
@@ -166,8 +165,7 @@ def check(options):
         raise experiments.RecordError(f"no stored networks in {options.folder}")
     failed = False
     for path in paths:
-        asked = experiments.read_record(path.with_suffix(".json"))["asked"]
-        name = experiments.Name(*(asked[part] for part in experiments.Name._fields))
+        name = experiments.name_of(experiments.read_record(path.with_suffix(".json")))
         net, transform, record = experiments.pretrained(name.dataset, name.network, name.transform, name.size,
                                                         name.seed, options.folder)
         net.to(pick_device(options.device))

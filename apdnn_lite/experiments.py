@@ -375,6 +375,18 @@ def records(dataset, network, transform, size="mini", attacks=False, folder=None
     return sorted((read_record(path) for path in found), key=lambda record: record["asked"]["seed"])
 
 
+def all_records(folder=None, attacks=False):
+    """Every record of a run in ``folder`` (by default the shipped ones), sorted by name; with ``attacks`` those of attacks."""
+    paths = sorted(path for path in Path(folder or RECORDS).rglob("seed*.json")
+                   if path.name.endswith(".attacks.json") == attacks)
+    return [read_record(path) for path in paths]
+
+
+def name_of(record):
+    """The :class:`Name` of the run that a record is of."""
+    return Name(*(record["asked"][part] for part in Name._fields))
+
+
 class AcrossSeeds(NamedTuple):
     """Mean and sample standard deviation (None for a single seed) of an accuracy, and the number of seeds."""
 

@@ -1,10 +1,11 @@
-"""Pictures for the chapters. Each function draws with matplotlib and returns the figure.
+"""Pictures and tables for the chapters. Each function draws with matplotlib and returns the figure.
 
 Colours are those of Okabe and Ito (2008), which survive colour blindness; perturbations use a map
 from blue (darker) through white (nothing) to red (lighter).
 """
 
 import contextlib
+import html
 
 import torch
 from matplotlib import pyplot as plt
@@ -116,3 +117,29 @@ def curve(x, series, xlabel, ylabel, marks=None):
         if len(series) > 1:
             axis.legend()
     return figure
+
+
+class Table:
+    """A table that a notebook shows as such, and anything else as text.
+
+    header: the names of the columns. rows: for each row as many cells, shown by ``str``; None is an empty one.
+    Raises ValueError if a row has more cells than the header, or fewer.
+    """
+
+    def __init__(self, header, rows):
+        self.header = [str(name) for name in header]
+        self.rows = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        for row in self.rows:
+            if len(row) != len(self.header):
+                raise ValueError(f"expected {len(self.header)} cells in each row, as many as column names, got {row}")
+
+    def __repr__(self):
+        widths = [max(map(len, column)) for column in zip(self.header, *self.rows)]
+        lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+                 for line in (self.header, *self.rows))
+        return "\n".join(lines)
+
+    def _repr_html_(self):
+        line = lambda tag, cells: "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"  # noqa: E731
+        return ('<table class="table"><thead>' + line("th", self.header) + "</thead><tbody>"
+                + "".join(line("td", row) for row in self.rows) + "</tbody></table>")

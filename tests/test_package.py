@@ -167,3 +167,12 @@ def test_explore_calls_the_plain_function_at_once_and_when_a_slider_moves(capsys
     p.value = 0.3
     assert calls == [(0.1, 0.4), (0.2, 0.4), (0.2, 0.3)]
     assert plt.get_fignums() == [], "figures are left open"
+
+
+def test_a_table_is_text_and_html():
+    table = figures.Table(["attack", "accuracy, %"], [("one <pair>", 90.5), ("direct", None)])
+    assert repr(table) == "attack      accuracy, %\none <pair>  90.5\ndirect"
+    assert table._repr_html_() == ('<table class="table"><thead><tr><th>attack</th><th>accuracy, %</th></tr></thead><tbody>'
+                                   "<tr><td>one &lt;pair&gt;</td><td>90.5</td></tr><tr><td>direct</td><td></td></tr></tbody></table>")
+    with pytest.raises(ValueError, match="expected 2 cells in each row"):
+        figures.Table(["a", "b"], [(1, 2, 3)])
