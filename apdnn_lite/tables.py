@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from . import experiments
-from .experiments import Name, across_seeds, record_path, recipe_of
+from .experiments import Name, across_seeds, recipe_of, record_path, recorded
 
 TRANSFORMS = ("fixed", "learned", "generator")
-# Table 1, (authorized, unauthorized); the first three columns of ours in the order of their worth.
+# Table 1, (authorized, unauthorized); its columns in the order in which ours are worth having.
 PAPER_1 = {
     ("fashion_mnist", "resnet20"): {"baseline": (92.63, None), "fixed": (91.65, 0.63), "learned": (92.56, 0.65),
                                     "generator": (92.55, 1.55)},
@@ -42,6 +42,11 @@ LABELS = {"direct": "direct piracy", "brightness": "brightness, 17 shifts", "inp
           "pair_100": "100 pairs", "pair_6000": "pairs, 10 %", "pair_30000": "pairs, 50 %", "pair_60000": "pairs, 100 %"}
 
 
+def cell(dataset, network, transform, seed=0):
+    """The full-size run in one cell of Table 1."""
+    return Name(dataset, "full", network, transform, seed)
+
+
 def cells(table, only=None, seeds=1):
     """The runs of a table, as :class:`~apdnn_lite.experiments.Name`, in the order in which they are worth having.
 
@@ -59,7 +64,7 @@ def cells(table, only=None, seeds=1):
         clipped = ("fixed-clipped",) if (dataset, network) == TABLE_2 else ()
         for transform in ("baseline", *TRANSFORMS, *clipped)[table == "table2":]:
             if only is None or (dataset, network, transform)[:len(wanted)] == wanted:
-                found += [Name(dataset, "full", network, transform, seed) for seed in range(seeds)]
+                found += [cell(dataset, network, transform, seed) for seed in range(seeds)]
     if not found:
         raise ValueError(f"{table} has no cell {only!r}: expected a data set, a network and a transform, such as "
                          "fashion_mnist/resnet20/generator, or the first of them")
@@ -79,23 +84,16 @@ def seconds_for(name, table, folder=None):
     epochs, images and passes: without a transform each image is seen once instead of twice.
     """
     if table == "table2":
-        like = like_it(name._replace(seed="*"), ".attacks.json", folder)
+        like = recorded(name, attacks=True, folder=folder)
         return like[0]["how"]["seconds"] if like else None
     for size in ("full", "mini"):
         for transform in (name.transform, *TRANSFORMS, "baseline"):
-            for record in like_it(name._replace(size=size, transform=transform, seed="*"), ".json", folder):
+            for record in recorded(name._replace(size=size, transform=transform), folder=folder):
                 passes = (1 + (name.transform != "baseline")) / (1 + (transform != "baseline"))
                 epochs = recipe_of(name).epochs / record["asked"]["recipe"]["epochs"]
                 images = 1 if size == "full" else FULL_TO_MINI
                 return record["how"]["seconds"] * passes * epochs * images
     return None
-
-
-def like_it(name, suffix, folder=None):
-    pattern = record_path(name, folder)
-    paths = sorted(path for path in pattern.parent.glob(pattern.stem + suffix)
-                   if path.name.endswith(".attacks.json") == (suffix == ".attacks.json"))
-    return [experiments.read_record(path) for path in paths]
 
 
 def clock(seconds):
@@ -147,12 +145,6 @@ def reproduce(table, names, folder=None, device="auto", epochs=None, draws=100, 
 
 # ---- the report
 
-def found(dataset, network, transform, folder=None, attacks=False):
-    """The records of all seeds of a full-size cell, an empty list if there are none; a damaged one is an error."""
-    name = Name(dataset, "full", network, transform, "*")
-    return like_it(name, ".attacks.json" if attacks else ".json", folder)
-
-
 class Ours(NamedTuple):
     """A figure of ours: over several seeds mean and sd, for a single one the interval for its test images."""
 
@@ -166,23 +158,18 @@ class Ours(NamedTuple):
         return f"{100 * mean:.2f}" + (f" [{100 * self.interval[0]:.1f}, {100 * self.interval[1]:.1f}]" if self.interval else "")
 
 
-def table_1(folder=None, weights="last"):
-    """The rows of Table 1: dicts with the source's figures, the records and, where there are any, ours.
-
-    weights: "last" for those of the last epoch, "selected" for those of the best epoch on the validation split.
-    """
-    test = (lambda run: run["came_out"]["test"]) if weights == "last" else (
-        lambda run: run["came_out"]["selected"]["test"])
+def table_1(folder=None):
+    """The rows of Table 1: dicts with the source's figures, the records and, where there are any, ours."""
     rows = []
-    copy = {JPEG: PAPER_1["cifar10", "resnet20"]} if found(*JPEG, "baseline", folder) else {}
+    copy = {JPEG: PAPER_1["cifar10", "resnet20"]} if recorded(cell(*JPEG, "baseline"), folder=folder) else {}
     for (dataset, network), column in (PAPER_1 | copy).items():
         for transform, paper in column.items():
-            records = found(dataset, network, transform, folder)
+            records = recorded(cell(dataset, network, transform), folder=folder)
             ours = []
             for what in ("accuracy",) if transform == "baseline" else ("authorized", "unauthorized"):
                 if records:
-                    across = across_seeds(records, lambda run: test(run)[what]["accuracy"])
-                    ours.append(Ours(across, test(records[0])[what]["interval"] if len(records) == 1 else None))
+                    across = across_seeds(records, what)
+                    ours.append(Ours(across, records[0]["came_out"]["test"][what]["interval"] if len(records) == 1 else None))
             rows.append({"dataset": dataset, "network": network, "transform": transform, "paper": paper,
                          "records": records, "ours": ours})
     return rows
@@ -205,7 +192,7 @@ def table_2(folder=None):
     rows = []
     for attack in LABELS:
         for transform in TRANSFORMS:
-            records = found(*TABLE_2, transform, folder, attacks=True)
+            records = recorded(cell(*TABLE_2, transform), attacks=True, folder=folder)
             ours = {}
             for width in ("", "_width_16", "_width_64"):
                 if records and attack + width in records[0]["came_out"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toys import toy_set
+from toys import press_ctrl_c, toy_set
 
 import apdnn_lite as ap
 from apdnn_lite import __main__ as cli
@@ -77,15 +77,7 @@ def test_run_records_a_run_once_and_lists_it(tiny, capsys):
 
 def test_a_stopped_run_keeps_its_checkpoint_and_goes_on(tiny, monkeypatch):
     monkeypatch.setitem(experiments.RECIPES, "resnet20", experiments.Recipe(epochs=2, batch_size=20, crop=1))
-    crop, batches = experiments.Augment.__call__, []
-
-    def stop(self, *arguments):
-        batches.append(1)
-        if len(batches) == 3:
-            raise KeyboardInterrupt
-        return crop(self, *arguments)
-
-    monkeypatch.setattr(experiments.Augment, "__call__", stop)
+    batches = press_ctrl_c(monkeypatch, 3)
     assert run(tiny) == 130
     checkpoint, = (tiny.parent / "cache" / "checkpoints").iterdir()
     assert checkpoint.name == "fashion_mnist-mini-resnet20-fixed-seed0-2.safetensors" and not list(tiny.rglob("*.json"))

@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from toys import toy_set
+from toys import press_ctrl_c, toy_set
 
 from apdnn_lite import __main__ as cli
 from apdnn_lite import data, experiments, tables
@@ -137,15 +137,7 @@ def test_nothing_is_printed_that_has_no_record(tmp_path):
 
 
 def test_a_stopped_cell_goes_on_after_its_last_finished_epoch(tiny, monkeypatch):
-    crop, batches = experiments.Augment.__call__, []
-
-    def stop(self, *arguments):
-        batches.append(1)
-        if len(batches) == 3:
-            raise KeyboardInterrupt
-        return crop(self, *arguments)
-
-    monkeypatch.setattr(experiments.Augment, "__call__", stop)
+    batches = press_ctrl_c(monkeypatch, 3)
     only = "fashion_mnist/resnet20/learned"
     assert reproduce(tiny, only=only) == 130
     assert files(tiny.parent / "cache") == ["checkpoints/fashion_mnist-full-resnet20-learned-seed0-2.safetensors"]
@@ -207,7 +199,7 @@ def test_estimates_go_by_passes_epochs_and_images(tmp_path):
     name = Name("fashion_mnist", "full", "resnet20", "fixed", 0)
     recipe = dataclasses.asdict(experiments.recipe_of(name))
     write = lambda name, seconds, epochs: experiments.write_record(  # noqa: E731
-        experiments.record_path(name, tmp_path), {"recipe": recipe | {"epochs": epochs}}, {}, {"seconds": seconds})
+        experiments.record_path(name, tmp_path), {"seed": 0, "recipe": recipe | {"epochs": epochs}}, {}, {"seconds": seconds})
     write(name._replace(size="mini", transform="baseline"), 100.0, recipe["epochs"])
     assert tables.seconds_for(name, "table1", tmp_path) == pytest.approx(100 * 2 * 5.5)
     write(name._replace(transform="generator"), 100.0, 2 * recipe["epochs"])
@@ -231,8 +223,13 @@ def test_last_and_selected_weights_are_both_measured(tiny):
     scores = [epoch["authorized"] - epoch["unauthorized"] for epoch in record["came_out"]["validation"]]
     selected = record["came_out"]["selected"]
     assert selected["epoch"] == scores.index(max(scores)) + 1
-    rows = {which: [row for row in tables.table_1(tiny, which) if row["records"]][0] for which in ("last", "selected")}
-    assert rows["last"]["ours"][0].across.mean == record["came_out"]["test"]["authorized"]["accuracy"]
-    assert rows["selected"]["ours"][0].across.mean == selected["test"]["authorized"]["accuracy"]
-    if selected["epoch"] == 2:
-        assert selected["test"] == record["came_out"]["test"]
+    assert selected["test"].keys() == {"authorized", "unauthorized"}
+    row, = (row for row in tables.table_1(tiny) if row["records"])
+    assert row["ours"][0].across.mean == record["came_out"]["test"]["authorized"]["accuracy"], "the table has the last epoch"
+
+
+def test_the_jpeg_copy_has_a_row_of_its_own_and_leaves_cifar10_missing(tiny):
+    assert reproduce(tiny, only="cifar10_jpeg/resnet20/baseline") == 0
+    lines = tables.report(tiny).splitlines()
+    assert [line.split()[:3] for line in lines if "90.74" in line] == [["cifar10_jpeg", "resnet20", "baseline"]]
+    assert "cifar10 resnet20 baseline" in lines[-1]

@@ -119,3 +119,17 @@ def true_probability(logits, labels):
 def squared_norm(perturbation):
     """Mean over the batch of each sample's sum of squares."""
     return np.mean([sum(value ** 2 for value in sample.flatten()) for sample in np.asarray(perturbation, np.float64)])
+
+
+def press_ctrl_c(monkeypatch, at):
+    """Press Ctrl-C in the ``at``-th batch that is augmented; returns a list that grows by one with each batch."""
+    crop, batches = ap.Augment.__call__, []
+
+    def stop(self, *arguments):
+        batches.append(1)
+        if len(batches) == at:
+            raise KeyboardInterrupt
+        return crop(self, *arguments)
+
+    monkeypatch.setattr(ap.Augment, "__call__", stop)
+    return batches
