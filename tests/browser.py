@@ -1,0 +1,101 @@
+"""A headless Chromium on the built book: fixtures for the tests of its pages.
+
+The tests that ask for them are skipped, with the reason, where there is no Chromium, or no built
+book that is newer than its sources. `.ci/run` has both.
+"""
+
+import os
+import shutil
+import sys
+import threading
+from functools import partial
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILT = ROOT / "_build" / "html"
+sys.path.insert(0, str(ROOT / "tools"))
+# Without the last ones Chromium looks for its maker's servers at each start.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]
+# Two scripts of the theme declare one name; nothing comes of it.
+ALLOWED = ("Identifier 'DOCUMENTATION_OPTIONS' has already been declared",)
+
+
+def find_chromium():
+    """The path of a Chromium, or None. The variable CHROMIUM names one that is elsewhere."""
+    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, (shutil.which(name) for name in names if name)), None)
+
+
+def why_not_built():
+    """Why there is no built book to test, or None."""
+    if not (BUILT / "index.html").is_file():
+        return "the book is not built: run `make book` first"
+    built = (BUILT / "index.html").stat().st_mtime
+    sources = [path for folder in ("book", "tools") for path in (ROOT / folder).rglob("*")
+               if path.is_file() and "__pycache__" not in path.parts and ".ipynb_checkpoints" not in path.parts]
+    newer = [path for path in sources if path.stat().st_mtime > built]
+    return f"the book was built before {newer[0].relative_to(ROOT)} changed: run `make book` first" if newer else None
+
+
+@pytest.fixture(scope="session")
+def book_url():
+    """The address of a server that shows the built book, without the final slash."""
+    if reason := why_not_built():
+        pytest.skip(reason)
+    from serve import Handler
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=BUILT)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, by Playwright."""
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium found: install it, or name it in the variable CHROMIUM")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        with_browser = started.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield with_browser
+        with_browser.close()
+
+
+@pytest.fixture
+def open_page(browser, book_url):
+    """A function that opens a page of the book and returns it; ``page.problems`` lists what went wrong in it.
+
+    Every request to another host is refused, and is a problem; so is a request that fails, a console
+    error and an exception that no script caught.
+    """
+    contexts = []
+
+    def open_it(path="", wait_until="load", **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.problems = []
+
+        def route(request):
+            if request.request.url.startswith((book_url, "data:", "blob:")):
+                return request.continue_()
+            page.problems.append(f"asked another host: {request.request.url}")
+            return request.abort()
+
+        context.route("**/*", route)
+        note = lambda text: None if any(known in text for known in ALLOWED) else page.problems.append(text)  # noqa: E731
+        page.on("console", lambda message: note(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: note(str(error)))
+        page.on("response", lambda response: note(f"{response.status}: {response.url}") if response.status >= 400 else None)
+        page.on("requestfailed", lambda request: note(f"failed: {request.url}"))
+        page.goto(f"{book_url}/{path}", wait_until=wait_until)
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
