@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import data, experiments, tables
+from . import data, experiments, figures, tables
 from .evaluate import count_correct
 from .training import TrainingError, pick_device
 
@@ -67,6 +67,12 @@ def parser():
     again.add_argument("--epochs", type=int, help="instead of the recipe's; needs a --folder of its own")
     again.add_argument("--list", action="store_true", help="only list the cells, what is recorded and how long each takes")
     command("report", report, "print the source's tables with ours beside them, and what is missing", where)
+    drawn = command("picture", picture, "draw raw images of a full set, one of each class, and what recorded transforms "
+                    "make of them, as the source does for CIFAR-10", where)
+    drawn.add_argument("dataset", choices=data.CLASSES, metavar="DATASET", help=", ".join(data.CLASSES))
+    drawn.add_argument("--network", choices=experiments.RECIPES, default="resnet20", metavar="NETWORK",
+                       help="whose transforms (default: resnet20)")
+    drawn.add_argument("--to", type=Path, metavar="FILE", help="a .png, .pdf or .svg file (default: DATASET.png)")
     command("check", check, "measure every stored network again and compare with its record", where, device)
     return top
 
@@ -135,6 +141,20 @@ def report(options):
     return 0
 
 
+def picture(options):
+    test = data.load(options.dataset, "full").test
+    transforms, missing = tables.owners(options.dataset, options.network, options.folder)
+    chosen = [int((test.labels == label).nonzero()[0]) for label in test.labels.unique()]
+    titles = [data.CLASSES[options.dataset][label] for label in test.labels[chosen]]
+    file = options.to or Path(f"{options.dataset}.png")
+    figures.processed(test.images[chosen], transforms, titles).savefig(file, dpi=150)
+    print(f"{file}: raw images and those processed by {', '.join(transforms)}")
+    if missing:
+        print(f"Not drawn, because not trained yet: {', '.join(missing)}. `python -m apdnn_lite reproduce table1 --only "
+              f"{options.dataset}/{options.network}` trains them.")
+    return 0
+
+
 def show_records(options):
     records = experiments.all_records(options.folder)
     for record in records:
@@ -170,7 +190,11 @@ def check(options):
                                                         name.seed, options.folder)
         net.to(pick_device(options.device))
         small = "mini_test" in record["came_out"]  # of a full set, what is at hand everywhere
-        test = data.load(name.dataset, "mini" if small else name.size).test
+        try:
+            test = data.load(name.dataset, "mini" if small else name.size).test
+        except data.DataError:
+            print(f"{name}: not checked, the full set is not at hand (`python -m apdnn_lite data` says where it is looked for)")
+            continue
         for what, recorded in record["came_out"]["mini_test" if small else "test"].items():
             found = count_correct(net, test, None if what == "unauthorized" else transform)
             good = abs(found - recorded["correct"]) <= 2  # rounding differs between processors

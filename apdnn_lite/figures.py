@@ -63,6 +63,21 @@ def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None, s
     return figure
 
 
+def processed(raw, transforms, titles=None):
+    """Raw images (N, C, H, W) above what each of the ``transforms`` (a dict by name) makes of them.
+
+    Below each its perturbation, as many times stronger as its name says: as much as keeps it within one pixel's range.
+    """
+    rows = {"raw": raw}
+    with torch.no_grad():
+        for name, transform in transforms.items():
+            rows[name] = transform(raw)
+            perturbation = rows[name] - raw
+            amplify = max((times for times in (1, 2, 5, 10, 20, 50) if times * perturbation.abs().max() <= 1), default=1)
+            rows[f"{name}, δ × {amplify}"] = amplify * perturbation
+    return images(rows, titles, perturbation_rows=[name for name in rows if "δ" in name], limit=1, size=0.95)
+
+
 def confusion(counts, classes, title=""):
     """A confusion matrix (num_classes, num_classes) of counts as a picture of row shares, with numbers in per cent."""
     shares = counts.float() / counts.sum(dim=1, keepdim=True).clamp_min(1)

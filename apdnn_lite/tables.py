@@ -34,9 +34,10 @@ PAPER_2 = {
     "pair_60000": {"generator": (77.24, 86.00)},
 }
 TABLE_2 = ("fashion_mnist", "resnet20")
+CLIPPED = {"fixed-clipped": (None, None)}  # of TABLE_2's networks; the source does not say whether it clips
 JPEG = ("cifar10_jpeg", "resnet20")  # stands in for CIFAR-10 where the original is not at hand, and says so
 FULL_TO_MINI = 5.5  # training images; for estimates of time
-WEIGHTS = TABLE_2  # of these networks the weights are stored: attacks need them
+WEIGHTS = "resnet20"  # of these networks the weights are stored: attacks and pictures need them
 LABELS = {"direct": "direct piracy", "brightness": "brightness, 17 shifts", "input_only": "input-only, σ of Fixed",
           "input_only_matched": "input-only, σ matched", "pair_1": "1 pair", "pair_10": "10 pairs",
           "pair_100": "100 pairs", "pair_6000": "pairs, 10 %", "pair_30000": "pairs, 50 %", "pair_60000": "pairs, 100 %"}
@@ -61,7 +62,7 @@ def cells(table, only=None, seeds=1):
     found = []
     columns = (TABLE_2,) if table == "table2" else (JPEG,) if wanted[0] == JPEG[0] else PAPER_1
     for dataset, network in columns:
-        clipped = ("fixed-clipped",) if (dataset, network) == TABLE_2 else ()
+        clipped = CLIPPED if (dataset, network) == TABLE_2 else ()
         for transform in ("baseline", *TRANSFORMS, *clipped)[table == "table2":]:
             if only is None or (dataset, network, transform)[:len(wanted)] == wanted:
                 found += [cell(dataset, network, transform, seed) for seed in range(seeds)]
@@ -134,13 +135,32 @@ def reproduce(table, names, folder=None, device="auto", epochs=None, draws=100, 
             recipe = recipe_of(name) if epochs is None else replace(recipe_of(name), epochs=epochs)
             checkpoint = experiments.checkpoint_path(name, recipe)
             record = experiments.run(name, folder, device, checkpoint, recipe=recipe,
-                                     keep_weights=(name.dataset, name.network) == WEIGHTS)
+                                     keep_weights=name.network == WEIGHTS)
             if record is None:
                 return
             checkpoint.unlink(missing_ok=True)
         if expected[0]:
             pace = (time.perf_counter() - began) / expected[0]
         yield record
+
+
+def owners(dataset, network="resnet20", folder=None):
+    """The transforms of a full set, by name, and the names of those that are missing, because training makes them.
+
+    Transforms are those of the recorded networks of seed 0 whose weights are stored; the fixed one needs no training, so
+    that where it is not recorded it is drawn as a run would draw it.
+    """
+    found, missing = {}, []
+    for transform in TRANSFORMS:
+        name = cell(dataset, network, transform)
+        run = next((run for run in recorded(name, folder=folder) if run["asked"]["seed"] == name.seed), {"came_out": {}})
+        if "weights" in run["came_out"]:
+            found[transform] = experiments.pretrained(dataset, network, transform, "full", folder=folder).transform
+        elif transform == "fixed":
+            found[transform] = experiments.make_transform(transform, experiments.image_shape(dataset), recipe_of(name), name.seed)
+        else:
+            missing.append(transform)
+    return found, missing
 
 
 # ---- the report
@@ -159,11 +179,12 @@ class Ours(NamedTuple):
 
 
 def table_1(folder=None):
-    """The rows of Table 1: dicts with the source's figures, the records and, where there are any, ours."""
+    """The rows of Table 1: dicts with the source's figures (None where it has none), the records and, if there are any, ours."""
     rows = []
     copy = {JPEG: PAPER_1["cifar10", "resnet20"]} if recorded(cell(*JPEG, "baseline"), folder=folder) else {}
     for (dataset, network), column in (PAPER_1 | copy).items():
-        for transform, paper in column.items():
+        clipped = CLIPPED if (dataset, network) == TABLE_2 else {}
+        for transform, paper in (column | clipped).items():
             records = recorded(cell(dataset, network, transform), folder=folder)
             ours = []
             for what in ("accuracy",) if transform == "baseline" else ("authorized", "unauthorized"):
@@ -191,7 +212,7 @@ def table_2(folder=None):
     """The rows of Table 2 in the same way; ours are mean, best and the thief's pick, by the width of his generator."""
     rows = []
     for attack in LABELS:
-        for transform in TRANSFORMS:
+        for transform in (*TRANSFORMS, *CLIPPED):
             records = recorded(cell(*TABLE_2, transform), attacks=True, folder=folder)
             ours = {}
             for width in ("", "_width_16", "_width_64"):
@@ -207,7 +228,7 @@ def report(folder=None):
     """Both tables as text, the source's figures beside ours, and what is missing."""
     lines = ["Table 1, test accuracy in %; the difference is ours less the source's; ± is the standard deviation over",
              "seeds, [] the 95 % interval of a single one for its test images", "",
-             f"{'':34}{'authorized':22}{'source':8}{'difference':12}{'unauthorized':20}{'source':8}seeds"]
+             f"{'':38}{'authorized':22}{'source':8}{'difference':12}{'unauthorized':20}{'source':8}seeds"]
     missing = []
     for row in table_1(folder):
         name = f"{row['dataset']} {row['network']} {row['transform']}"
@@ -215,10 +236,11 @@ def report(folder=None):
             missing.append(name)
             continue
         across = row["ours"][0].across
-        line = f"{name:34}{row['ours'][0]!s:22}{row['paper'][0]:<8.2f}{100 * across.mean - row['paper'][0]:<+12.2f}"
+        line = f"{name:38}{row['ours'][0]!s:22}"
+        line += f"{row['paper'][0]:<8.2f}{100 * across.mean - row['paper'][0]:<+12.2f}" if row["paper"][0] else f"{'–':20}"
         if len(row["ours"]) == 2:
-            line += f"{row['ours'][1]!s:20}{row['paper'][1]:<8.2f}"
-        lines.append(f"{line:104}{across.seeds}")
+            line += f"{row['ours'][1]!s:20}" + (f"{row['paper'][1]:<8.2f}" if row["paper"][1] else "–")
+        lines.append(f"{line:108}{across.seeds}")
     lines += ["", "Table 2, attacks on Fashion-MNIST and ResNet-20, accuracy in %: mean / best / the thief's own pick", ""]
     for row in table_2(folder):
         if not row["records"]:

@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+import torch
 from toys import press_ctrl_c, toy_set
 
 from apdnn_lite import __main__ as cli
@@ -134,6 +135,44 @@ def test_nothing_is_printed_that_has_no_record(tmp_path):
     text = tables.report(tmp_path)
     figures = re.findall(r"\d+\.\d+", text)
     assert figures == [] and text.count("; ") >= 18
+    assert "fashion_mnist resnet20 fixed-clipped;" in text and "attacks on fixed-clipped" in text
+
+
+def test_clipped_training_has_a_row_without_a_figure_of_the_source(tiny):
+    assert reproduce(tiny, only="fashion_mnist/resnet20/fixed-clipped") == 0
+    test = experiments.records("fashion_mnist", "resnet20", "fixed-clipped", "full", folder=tiny)[0]["came_out"]["test"]
+    line, = (line for line in tables.report(tiny).splitlines() if line.startswith("fashion_mnist resnet20 fixed-clipped "))
+    numbers = [float(number) for number in re.findall(r"\d+\.\d\d\b", line)]
+    assert numbers == [round(100 * test[what]["accuracy"], 2) for what in ("authorized", "unauthorized")]
+
+
+# ---- the picture
+
+def test_the_picture_shows_what_is_recorded_and_says_what_is_not(tiny, tmp_path, capsys):
+    draw = lambda file: cli.main(["picture", "fashion_mnist", "--folder", str(tiny), "--to", str(file)])  # noqa: E731
+    assert draw(tmp_path / "one.png") == 0
+    out = capsys.readouterr().out
+    assert "processed by fixed\n" in out and "not trained yet: learned, generator" in out
+    assert reproduce(tiny, only="fashion_mnist/resnet20/learned") == 0
+    owners, missing = tables.owners("fashion_mnist", folder=tiny)
+    trained = experiments.pretrained("fashion_mnist", "resnet20", "learned", "full", folder=tiny).transform
+    assert list(owners) == ["fixed", "learned"] and missing == ["generator"]
+    assert torch.equal(owners["learned"].delta, trained.delta)
+    assert (tmp_path / "one.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_the_fixed_transform_of_a_picture_is_the_one_that_a_run_would_draw(tiny):
+    assert reproduce(tiny, only="fashion_mnist/resnet20/fixed") == 0
+    drawn, recorded = (tables.owners("fashion_mnist", folder=folder)[0]["fixed"] for folder in (tiny / "empty", tiny))
+    assert torch.equal(drawn.key, recorded.key)
+
+
+def test_no_picture_without_its_data(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("APDNN_DATA", str(tmp_path))
+    monkeypatch.setattr(data, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(data, "download", lambda *_: (_ for _ in ()).throw(OSError("no network")), raising=False)
+    assert cli.main(["picture", "cifar10", "--to", str(tmp_path / "one.png")]) == 1
+    assert "cifar10 (size 'full') was not found" in capsys.readouterr().err and not list(tmp_path.glob("*.png"))
 
 
 def test_a_stopped_cell_goes_on_after_its_last_finished_epoch(tiny, monkeypatch):
