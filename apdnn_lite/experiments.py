@@ -31,6 +31,7 @@ from .transforms import Fixed, Generator, Learned, Transform
 
 RECORDS = ASSETS / "records"
 SWEEPS = ASSETS / "sweeps"  # runs that differ from the recipe in one value, measured on the validation split alone
+SWEEP_DRAWS = 20  # keys that a thief guesses against a fixed transform in a sweep
 FORMAT = 1  # of the record files
 TRANSFORM_KINDS = {"Fixed": Fixed, "Learned": Learned, "Generator": Generator}
 
@@ -218,7 +219,8 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
     folder: where the record goes, by default among the shipped ones. With ``keep_weights`` the
     network and its transform are stored as one safetensors file beside it.
     checkpoint: a file to resume from, as in ``fit``. Returns None if stopped with Ctrl-C.
-    test: False for runs among which something is chosen; they leave the test set alone.
+    test: False for runs among which something is chosen; they leave the test set alone. Fixed keys are
+        then attacked by guessing, on the validation split.
     Measured are the weights of the last epoch, which are the ones stored, and beside them those of the
     epoch that was best on the validation split ("selected").
     The seed decides the first weights, the batches and the owner's transform.
@@ -245,6 +247,9 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
     if transform is not None:
         size = perturbation_size(transform, data.validation.images)
         came_out["perturbation"] = asdict(size) | {"psnr": size.psnr}
+    if isinstance(transform, Fixed) and not test:
+        keys = attacks.input_only(net, data.validation.images, recipe.sigma, recipe.p, SWEEP_DRAWS, name.seed, transform.clip)
+        came_out["guessed_keys"] = list(access(net, data.validation, keys).accuracies)
     if test:
         came_out["test"] = measure(net, transform, data.test)
         if (name.dataset, name.size) == ("fashion_mnist", "full"):  # what everybody has, to check the stored weights by
@@ -270,7 +275,8 @@ def sweep(name, setting, values, folder=None, device="auto", progress=True):
     """Train a :class:`Name` once for each of the values of one setting of its recipe; yields the records as they come.
 
     setting: a field of :class:`Recipe`. Accuracies and the perturbation's size are those on the
-    validation split; the test set is not read. Runs in the fastest precision of the device, which
+    validation split; the test set is not read. Against a fixed transform "guessed_keys" are the
+    accuracies of an input-only attack. Runs in the fastest precision of the device, which
     the record says. A value that is recorded already is read, not trained again.
     Raises ValueError for a setting that recipes do not have.
     """

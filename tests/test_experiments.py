@@ -367,6 +367,25 @@ def test_a_sweep_records_each_value_once_and_leaves_the_test_set_alone(tmp_path,
     assert found == first[1:]
 
 
+def test_a_sweep_with_a_fixed_key_is_attacked_by_guessing_at_the_same_strength(tmp_path, trained, monkeypatch):
+    small, judged, guess = trained[1], [], ap.attacks.input_only
+    monkeypatch.setattr(experiments.sets, "load", lambda *arguments: types.SimpleNamespace(
+        train=small.train, validation=small.validation, classes=small.classes, sha256=small.sha256))
+    monkeypatch.setitem(experiments.RECIPES, "simple_cnn", experiments.Recipe(epochs=1, batch_size=20))
+
+    def spy(net, images, *arguments):
+        guesses = guess(net, images, *arguments)
+        judged.append([ap.accuracy(net, small.validation, each) for each in guesses.transforms])
+        assert {(each.sigma, each.p) for each in guesses.transforms} == {(0.3, 0.2)}
+        assert all(each.clip for each in guesses.transforms), "the owner clips, and the thief knows"
+        return guesses
+
+    monkeypatch.setattr(experiments.attacks, "input_only", spy)
+    name = experiments.checked_name("fashion_mnist", "simple_cnn", "fixed-clipped")
+    record, = experiments.sweep(name, "sigma", [0.3], tmp_path, "cpu", progress=False)
+    assert [record["came_out"]["guessed_keys"]] == judged and len(judged[0]) == experiments.SWEEP_DRAWS
+
+
 def test_a_sweep_over_what_recipes_do_not_have_is_refused():
     name = experiments.checked_name("fashion_mnist", "simple_cnn", "learned")
     with pytest.raises(ValueError, match="unknown setting 'colour': expected one of activation, alpha"):
