@@ -100,8 +100,8 @@ def picture(draw, controls, setting):
     figure.canvas.draw()
     image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
     plt.close(figure)
-    file = io.BytesIO()  # 64 colours in lossless WebP: sharp letters in few bytes
-    image.quantize(64, dither=Image.Dither.NONE).save(file, "webp", lossless=True)
+    file = io.BytesIO()  # 128 colours in lossless WebP: sharp letters in few bytes
+    image.quantize(128, dither=Image.Dither.NONE).save(file, "webp", lossless=True)
     names = [(controls[name].description, label) for name, label, _ in chosen]
     alt = ", ".join(f"{name} = {label}" for name, label in names) + ". " + (draw.__doc__ or "").strip().partition("\n")[0]
     # decoded at once and of a known size: nothing flickers or jumps when it changes
