@@ -193,8 +193,8 @@ def rows_of_pictures(rows):
     """An HTML table. Each row is a name, images (N, C, H, W), N texts or None, and a limit for colours or None."""
     lines = []
     for name, images, texts, limit in rows:
-        cells = "".join(f'<td style="padding: 0.1rem 0.3rem; vertical-align: top">{small_picture(image, name, limit)}<br><small>{text}</small></td>'
-                        for image, text in zip(images, texts or [""] * len(images)))
+        cells = "".join(f'<td style="padding: 0.1rem 0.3rem; vertical-align: top">{small_picture(image, name, limit)}<br>'
+                        f"<small>{text}</small></td>" for image, text in zip(images, texts or [""] * len(images)))
         lines.append(f'<tr style="text-align: center; line-height: 1.2"><th style="text-align: right">{name}</th>{cells}</tr>')
     return f"<table>{''.join(lines)}</table>"
 

@@ -6,14 +6,13 @@ import sys
 import types
 from pathlib import Path
 
-import ipywidgets
 import matplotlib.figure
 import pytest
 import torch
 from matplotlib import pyplot as plt
 
 import apdnn_lite as ap
-from apdnn_lite import figures, widgets
+from apdnn_lite import figures
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "apdnn_lite"
