@@ -1,4 +1,4 @@
-"""The package as a whole: how it is imported, what it exports, its figures and sliders."""
+"""The package as a whole: how it is imported, what it exports, its figures and tables."""
 
 import ast
 import subprocess
@@ -6,14 +6,13 @@ import sys
 import types
 from pathlib import Path
 
-import ipywidgets
 import matplotlib.figure
 import pytest
 import torch
 from matplotlib import pyplot as plt
 
 import apdnn_lite as ap
-from apdnn_lite import figures, widgets
+from apdnn_lite import figures
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "apdnn_lite"
@@ -142,32 +141,7 @@ def test_the_colours_are_those_of_okabe_and_ito():
         "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"}
 
 
-# ---- widgets
-
-def test_a_slider_goes_over_its_values():
-    slider = widgets.slider("σ", (0.05, 0.1, 0.2), 0.1)
-    assert isinstance(slider, ipywidgets.SelectionSlider) and slider.value == 0.1 and slider.description == "σ"
-    assert slider.options == (("0.05", 0.05), ("0.1", 0.1), ("0.2", 0.2)) and not slider.continuous_update
-    with pytest.raises(ValueError, match="the slider 'σ' starts at 0.3, which is not among its values"):
-        widgets.slider("σ", (0.05, 0.1, 0.2), 0.3)
-
-
-def test_explore_calls_the_plain_function_at_once_and_when_a_slider_moves(capsys):
-    calls = []
-
-    def draw(sigma, p):
-        calls.append((sigma, p))
-        return figures.curve([1], {"one": [sigma]}, "x", "y")
-
-    sigma, p = widgets.slider("σ", (0.1, 0.2), 0.1), widgets.slider("p", (0.3, 0.4), 0.4)
-    box = widgets.explore(draw, sigma=sigma, p=p)
-    assert box.children[:2] == (sigma, p) and isinstance(box.children[2], ipywidgets.Output)
-    assert calls == [(0.1, 0.4)]
-    sigma.value = 0.2
-    p.value = 0.3
-    assert calls == [(0.1, 0.4), (0.2, 0.4), (0.2, 0.3)]
-    assert plt.get_fignums() == [], "figures are left open"
-
+# ---- tables
 
 def test_a_table_is_text_and_html():
     table = figures.Table(["attack", "accuracy, %"], [("one <pair>", 90.5), ("direct", None)])

@@ -11,6 +11,7 @@ To update a version: edit ``tools/offline/package.json`` and run
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,18 @@ PATHS_JS = """\
 """
 
 
+# The manager also brings the widgets of ipywidgets 7, a quarter of its size. This book has those of 8.
+OLD_WIDGETS = re.compile(r'^define\("@jupyter-widgets/(?:base|controls)7".*?(?=^/\*!|^define\()', re.M | re.S)
+
+
+def without_old_widgets(script: Path) -> None:
+    """Cut the widgets of ipywidgets 7 out of the widget manager's file."""
+    text, pieces = OLD_WIDGETS.subn("", script.read_text(encoding="utf-8"))
+    if pieces != 2:
+        sys.exit(f"vendor: {script.name} has {pieces} of the 2 expected parts for ipywidgets 7; adjust OLD_WIDGETS")
+    script.write_text(text, encoding="utf-8")
+
+
 def find_npm() -> list[str]:
     """The command that runs npm: the system's, or else one from PyPI."""
     beside_python = str(Path(sys.executable).parent)
@@ -117,6 +130,7 @@ def main() -> None:
         # The icons of the widgets' buttons; the script looks for them beside itself.
         for font in (Path(folder) / "node_modules/@jupyter-widgets/html-manager/dist").glob("*.woff2"):
             shutil.copy(font, TARGET / "vendor" / "widgets")
+    without_old_widgets(TARGET / "vendor" / "widgets" / "embed-amd.js")
     (TARGET / "vendor" / "widgets" / "paths.js").write_text(PATHS_JS)
     (TARGET / ".ready").touch()  # last, so that a run that was cut off starts again
 

@@ -1,0 +1,95 @@
+"""Every page of the built book in a browser: it loads, its formulas and sliders work, and it fits a phone."""
+
+import gzip
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from browser import BUILT
+
+ROOT = Path(__file__).resolve().parent.parent
+MOST_BYTES = 2_000_000  # of a page with its scripts, fonts and pictures, compressed
+WIDTH = 390  # pixels, of a phone
+
+
+def listed(node):
+    """The pages of a part of _toc.yml, in order."""
+    pages = [node[name] for name in ("root", "file") if name in node]
+    return pages + [page for name in ("parts", "chapters", "sections") for child in node.get(name, []) for page in listed(child)]
+
+
+PAGES = [*listed(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))), "genindex", "search"]
+NOT_ORDINARY = {"book/playground"}  # it brings networks, and something to run them with
+
+
+def check_formulas(page):
+    """All formulas are typeset, without an error. (MathJax's promise is kept when it has finished.)"""
+    formulas = page.locator(".bd-article .math").count()
+    if formulas:
+        page.evaluate("() => MathJax.startup.promise")
+        assert page.locator(".bd-article .math:has(mjx-container)").count() == formulas, "formulas were left as they are typed"
+        wrong = page.locator("mjx-merror, [data-mjx-error]").all_inner_texts()
+        assert not wrong, f"formulas with errors: {wrong}"
+
+
+WIDGETS_SHOWN = """() => [...document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]')].every(
+    view => view.parentElement.querySelector('.jupyter-widgets')?.checkVisibility())"""
+PICTURE_CHANGED = """([area, old]) => {
+    const pictures = [...area.querySelectorAll('img')].filter(picture => picture.checkVisibility());
+    return pictures.length === 1 && pictures[0].alt !== old && pictures[0].complete && pictures[0].naturalWidth > 0;
+}"""
+
+
+def check_sliders(page):
+    """Every widget is shown. The arrow keys move each slider over all its values; each shows a picture of its own."""
+    page.wait_for_function(WIDGETS_SHOWN)
+    for area in page.locator(".widget-subarea:has(img)").element_handles():
+        picture = lambda: area.query_selector("img")  # noqa: B023, E731
+        for handle in area.query_selector_all("[role=slider]"):
+            handle.focus()
+            steps = round(float(handle.get_attribute("aria-valuemax")))
+            here = round(float(handle.get_attribute("aria-valuenow")))
+            seen = {picture().get_attribute("src")}
+            for key in ["ArrowLeft"] * here + ["ArrowRight"] * steps:
+                alt = picture().get_attribute("alt")
+                page.keyboard.press(key)
+                page.wait_for_function(PICTURE_CHANGED, arg=[area, alt])
+                seen.add(picture().get_attribute("src"))
+            assert len(seen) == steps + 1, f"{steps + 1} settings show {len(seen)} different pictures, the last one: {alt}"
+
+
+@lru_cache(maxsize=None)
+def compressed(path):
+    return len(gzip.compress((BUILT / path).read_bytes()))
+
+
+def weight(page):
+    """Bytes of all files that the browser has loaded for this page, each compressed as servers do it."""
+    addresses = page.evaluate("() => [location.href, ...performance.getEntriesByType('resource').map(entry => entry.name)]")
+    paths = {unquote(urlsplit(address).path).lstrip("/") for address in addresses if address.startswith("http")}
+    return sum(compressed(path) for path in paths)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page(open_page, name):
+    page = open_page(f"{name}.html", viewport={"width": 1280, "height": 900})
+    check_formulas(page)
+    check_sliders(page)
+    page.set_viewport_size({"width": WIDTH, "height": 800})
+    wide = page.evaluate("() => document.documentElement.scrollWidth")
+    assert wide <= WIDTH, f"{name} is {wide} pixels wide on a screen of {WIDTH}"
+    loaded = weight(page)
+    print(f"{name}: {loaded / 1000:,.0f} kB compressed")
+    assert name in NOT_ORDINARY or loaded <= MOST_BYTES, f"{name} weighs {loaded:,} bytes; expected at most {MOST_BYTES:,}"
+    assert page.problems == []
+
+
+def test_a_page_without_scripts_says_what_its_sliders_need(open_page):
+    page = open_page("book/04_loss.html", java_script_enabled=False)
+    notes = page.locator("noscript p")
+    assert [notes.nth(place).inner_text() for place in range(notes.count())] == [
+        "Sliders need JavaScript. The picture above shows one of their settings."] * 2
+    assert notes.first.is_visible()
+    assert page.locator("[role=slider]").count() == 0, "a slider that cannot move"
