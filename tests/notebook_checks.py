@@ -25,6 +25,9 @@ DIRECTIVE = re.compile(
 # A path of somebody's machine, not a part of a longer path or of a web address.
 MACHINE_PATH = re.compile(r"(?<![\w./~-])(?:/(?:work|root)|/(?:home|Users)/[\w.-]+|[A-Z]:\\Users)(?![\w-])")
 
+# What an author puts where text is still to come.
+PLACEHOLDER = re.compile(r"\b[A-Z]{3,}-(?:TEXT|HERE)\b|@@|\b(?:TODO|FIXME|XXX|TBD)\b|\b(?i:lorem ipsum)\b")
+
 
 class Notebook:
     def __init__(self, path: Path):
@@ -169,6 +172,12 @@ def no_machine_paths(notebook):
                 yield f"{notebook.at(number)}: the {where} names {found[0]}, a path of one machine; expected none"
 
 
+def no_placeholders(notebook):
+    for number, cell in enumerate(notebook.cells):
+        if found := PLACEHOLDER.search(cell.source):
+            yield f"{notebook.at(number)}: holds {found[0]!r}; expected the text that it stands for"
+
+
 # --- it has the parts of a chapter ------------------------------------------------
 
 
@@ -308,6 +317,7 @@ CHECKS = [
     alt_texts,
     sizes,
     no_machine_paths,
+    no_placeholders,
     opening,
     headings,
     exercises,

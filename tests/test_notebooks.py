@@ -179,6 +179,7 @@ BROKEN = {
     "unknown key": ("citations", replace(1, "other1999", "nobody2000"), "'nobody2000'"),
     "nothing cited": ("citations", replace(1, "{cite}", ""), "cites nothing"),
     "unknown term": ("terms", replace(1, "keys <key>", "keys <lock>"), "'lock'"),
+    "a placeholder": ("no_placeholders", replace(1, "keys <key>`", "keys <key>` TABLE-TEXT"), "'TABLE-TEXT'"),
     "no term": ("terms", lambda n: n.cells[1].update(source="See {cite}`chen2018`."), "links no glossary term"),
 }
 
