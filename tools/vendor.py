@@ -1,6 +1,7 @@
 """Fetch the scripts that let the built book work without a network.
 
-Formulas need MathJax; widgets need RequireJS and the Jupyter widget manager.
+Formulas need MathJax; widgets need RequireJS and the Jupyter widget manager; the
+playground needs onnxruntime-web, which runs networks in the browser.
 ``npm ci`` fetches them, at the versions and checksums of
 ``tools/offline/package-lock.json``, into a temporary folder, and the few files that
 the pages load are copied to ``_vendor/vendor``. ``book/_ext/offline.py`` points the
@@ -35,6 +36,10 @@ FILES = {
     "requirejs/require.js": "widgets/require.js",
     "anywidget/dist/index.js": "widgets/anywidget.js",
     "@jupyter-widgets/html-manager/dist/embed-amd.js": "widgets/embed-amd.js",
+    # the build for the processor alone; its licence, MIT, stands in its first lines
+    "onnxruntime-web/dist/ort.wasm.min.mjs": "onnxruntime/ort.wasm.min.mjs",
+    "onnxruntime-web/dist/ort-wasm-simd-threaded.mjs": "onnxruntime/ort-wasm-simd-threaded.mjs",
+    "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm": "onnxruntime/ort-wasm-simd-threaded.wasm",
 }
 
 # Tells RequireJS where the widgets' modules are, relative to this script. The
@@ -93,7 +98,7 @@ def find_npm() -> list[str]:
 
 def main() -> None:
     npm = find_npm()
-    print("fetching the scripts for formulas and widgets", flush=True)
+    print("fetching the scripts for formulas, widgets and the playground", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(LOCK / name, folder)
