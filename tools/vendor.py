@@ -42,6 +42,9 @@ FILES = {
     "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm": "onnxruntime/ort-wasm-simd-threaded.wasm",
 }
 
+# What only tests use: into a folder that is not copied into the book, for its name begins with a dot.
+TEST_FILES = {"axe-core/axe.min.js": ".tests/axe.min.js"}
+
 # Tells RequireJS where the widgets' modules are, relative to this script. The
 # first four are defined inside embed-amd.js, so one file serves them all.
 # And widgets typeset formulas in their labels as MathJax 2 did it; the pages have 3.
@@ -114,8 +117,8 @@ def main() -> None:
                 "but its formulas and widgets then need an internet connection."
             )
         shutil.rmtree(TARGET, ignore_errors=True)
-        for source, target in FILES.items():
-            copy_to = TARGET / "vendor" / target
+        for source, target in {**FILES, **TEST_FILES}.items():
+            copy_to = TARGET / target if target.startswith(".") else TARGET / "vendor" / target
             copy_to.parent.mkdir(parents=True, exist_ok=True)
             copy_from = Path(folder) / "node_modules" / source
             (shutil.copytree if copy_from.is_dir() else shutil.copy)(copy_from, copy_to)

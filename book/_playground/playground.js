@@ -12,7 +12,7 @@ import { blueWhiteRed, grey, histogram, paint } from "./pictures.js";
 import { drawSigns } from "./random.js";
 
 const SHOWN = 8; // images in the gallery
-const CHUNK = 16; // images at a time: small enough to be out of date soon, large enough to lose nothing
+const CHUNK = 8; // images at a time: few enough to be done with soon when they are out of date
 const TITLES = { baseline: "Baseline, no protection", fixed: "Fixed key", learned: "Learned key", generator: "Generator" };
 const $ = (id) => document.getElementById(`pg-${id}`);
 
@@ -163,7 +163,6 @@ async function choose(name) {
   state.yours = new Answers();
   showRecord();
   showTries();
-  answerPicture();
   await measure();
 }
 
@@ -180,8 +179,8 @@ function fail(element, message, retry) {
 // ---- measuring
 
 let generation = 0;
-let underWay = null;
 let settled = Promise.resolve(true);
+const underWay = new Set();
 
 /** Has the network answer whatever it was not asked yet; resolves to whether that came to its end. */
 function measure() {
@@ -196,28 +195,46 @@ function measure() {
 async function measureAll(mine) {
   const network = networks.get(state.network);
   const yours = state.yours;
-  const order = [...state.shown, ...labels.keys()].filter((index, i, all) => all.indexOf(index) === i);
-  const kinds = [["yours", yours, 0], ["authorized", network.authorized, 1], ["raw", network.raw, 0]];
+  const jobs = [];
+  const order = [...new Set([...state.shown, ...labels.keys()])];
+  for (let from = 0; from < order.length; from += CHUNK) {
+    for (const [answers, authorized] of [[yours, 0], [network.authorized, 1], [network.raw, 0]]) {
+      const indices = order.slice(from, from + CHUNK).filter((index) => !answers.done[index]);
+      if (indices.length) jobs.push({ from, answers, indices, authorized, withKey: answers === yours });
+    }
+  }
+  // The worker is given the next images before the last ones are shown, so that it need not wait for the page.
+  let next = jobs.length ? ask(mine, jobs[0]) : null;
   showScores();
   showGallery();
-  for (let from = 0; from < order.length; from += CHUNK) {
-    for (const [kind, answers, authorized] of kinds) {
-      const indices = order.slice(from, from + CHUNK).filter((index) => !answers.done[index]);
-      if (!indices.length) continue;
-      while (underWay) await underWay;
-      if (mine !== generation) return false;
-      const asked = engine.run(state.network, gather(indices, kind === "yours"), contents.images.shape, authorized);
-      underWay = asked.then(() => {}, () => {}).then(() => (underWay = null));
-      answers.keep(indices, await asked);
-      if (mine !== generation) return false;
-      showScores();
-      if (from < SHOWN) showGallery();
-    }
+  for (const [i, job] of jobs.entries()) {
+    const now = next;
+    next = jobs[i + 1] ? ask(mine, jobs[i + 1]) : null;
+    const result = await now;
+    if (result) job.answers.keep(job.indices, result);
+    if (mine !== generation) return false;
+    showScores();
+    if (job.from < SHOWN) showGallery();
+    if (job.from === 64 && job.withKey) answerPicture();
   }
   if (!state.edited) network.tries.set([state.sigma, state.p, state.seed, state.draw].join("/"), yours.correct / yours.count);
   showTries();
   $("spoken").textContent = `With your key ${yours.correct} of ${yours.count} images are answered rightly.`;
   return true;
+}
+
+/** Asks the network, at most twice at a time; resolves to null if this is out of date before it is asked. */
+function ask(mine, { indices, authorized, withKey }) {
+  const asking = (async () => {
+    while (underWay.size >= 2) await Promise.race(underWay);
+    if (mine !== generation) return null;
+    const asked = engine.run(state.network, gather(indices, withKey), contents.images.shape, authorized);
+    const landed = asked.then(() => {}, () => {}).then(() => underWay.delete(landed));
+    underWay.add(landed);
+    return asked;
+  })();
+  asking.catch(() => {}); // whoever awaits it is told; nobody may, once it is out of date
+  return asking;
 }
 
 /** The pixels of some images one after the other, with the reader's key on them if asked for. */
@@ -255,7 +272,6 @@ function keyChanged() {
   $("draw").value = state.draw;
   if (!state.network) return;
   state.yours = new Answers();
-  answerPicture();
   measure();
 }
 
@@ -282,7 +298,7 @@ function showScores() {
     const [low, high] = count ? interval(correct, count) : [0, 1];
     $(what).innerHTML = count
       ? `<strong>${percent(correct / count)}</strong><span class="pg-bar"><span style="width: ${(100 * correct) / count}%"></span></span>` +
-        `<small>${correct} of ${count}<span class="pg-interval">, 95 %: ${(100 * low).toFixed(0)}–${(100 * high).toFixed(0)}</span></small>`
+        `<small>${correct} of ${count}${count < contents.images.count ? " so far" : ""}<span class="pg-interval">, 95 %: ${(100 * low).toFixed(0)}–${(100 * high).toFixed(0)}</span></small>`
       : "<strong>…</strong>";
   }
 }
@@ -298,8 +314,8 @@ function showRecord() {
 
 /** A picture with a caption. update() takes what to show, and the logits if there was an answer. */
 function tile(kind, colour) {
-  const figure = document.createElement("figure");
-  figure.innerHTML = `<canvas role="img"></canvas><figcaption><span class="pg-kind">${kind}</span><span class="pg-answer"></span></figcaption>`;
+  const figure = Object.assign(document.createElement("div"), { className: "pg-tile" });
+  figure.innerHTML = `<canvas role="img"></canvas><span class="pg-kind">${kind}</span><span class="pg-answer"></span>`;
   const [canvas, answer] = [figure.querySelector("canvas"), figure.querySelector(".pg-answer")];
   figure.update = (values, logits, label, note = "…") => {
     paint(canvas, values ?? new Float32Array(size()), side(), colour);
@@ -309,7 +325,7 @@ function tile(kind, colour) {
       const guess = best(logits);
       const right = guess === label;
       if (label !== null) answer.classList.add(right ? "pg-right" : "pg-wrong");
-      text = `${label === null ? "" : right ? "✓ " : "✗ "}${className(guess)} ${percent(probability(logits), 0)}`;
+      text = `${label === null ? "" : right ? "✓ " : "✗ "}${className(guess)}\n${percent(probability(logits), 0)}`;
     }
     answer.textContent = text;
     canvas.setAttribute("aria-label", `${figure.closest("[data-about]")?.dataset.about ?? ""}, ${kind}: ${text}`);
