@@ -34,7 +34,7 @@ def why_not_built():
     """Why there is no built book to test, or None."""
     if not (BUILT / "index.html").is_file():
         return "the book is not built: run `make book` first"
-    built = (BUILT / "index.html").stat().st_mtime
+    built = (BUILT / "searchindex.js").stat().st_mtime  # every build writes it anew; index.html only the first
     sources = [path for folder in ("book", "tools") for path in (ROOT / folder).rglob("*")
                if path.is_file() and "__pycache__" not in path.parts and ".ipynb_checkpoints" not in path.parts]
     newer = [path for path in sources if path.stat().st_mtime > built]

@@ -80,6 +80,7 @@ def main():
                          "recorded": record["came_out"]["test"], **sizes(path)})
     recipe = recorded("fixed")["asked"]["recipe"]
     contents = {
+        "size": SIZE,  # of the set that the networks were trained on
         "classes": data.classes,
         "images": {"file": "images.bin", "count": len(test), "shape": shape, **sizes(TARGET / "images.bin")},
         "sigma": recipe["sigma"], "p": recipe["p"],  # of the owner's fixed key
