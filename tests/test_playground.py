@@ -237,11 +237,10 @@ def test_it_can_be_used_by_keyboard_alone(open_page):
 # ---- what can go wrong
 
 def test_nothing_is_downloaded_before_the_reader_asks(open_page):
-    page = open_page()
+    page = open_page(PAGE)
     asked = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(page.url.rsplit("/", 1)[0] + "/" + PAGE if "/book/" not in page.url else page.url.split("/book/")[0] + "/" + PAGE)
-    page.wait_for_load_state("networkidle")
+    page.reload(wait_until="networkidle")
     assert page.locator("#pg-load").is_enabled() and page.locator("#pg-gallery").is_hidden()
     assert [url for url in asked if url.endswith((".onnx", ".wasm", ".bin"))] == []
     contents = json.loads(CONTENTS.read_text(encoding="utf-8"))
@@ -263,9 +262,9 @@ def test_as_a_file_it_says_how_to_serve_it_and_shows_what_is_recorded(browser, b
 
 
 def test_without_webassembly_it_says_so(open_page):
-    page = open_page()
+    page = open_page(PAGE)
     page.add_init_script("delete window.WebAssembly")
-    page.goto(page.url.split("/book/")[0].rstrip("/") + "/" + PAGE)
+    page.reload()
     assert "does not run WebAssembly" in page.locator("#pg-problem").inner_text()
 
 
@@ -291,9 +290,9 @@ def test_a_download_that_failed_can_be_tried_again(open_page):
 @pytest.mark.parametrize("file, kind", [
     ("vendor/onnxruntime/ort-wasm-simd-threaded.wasm", "application/wasm"), ("playground/fixed.onnx", "application/octet-stream"),
     ("vendor/onnxruntime/ort.wasm.min.mjs", "text/javascript"), ("playground/start.js", "text/javascript"),
-    ("", "text/html; charset=utf-8")])
+    ("book/playground.html", "text/html; charset=utf-8")])
 def test_the_server_compresses(file, kind, book_url):
-    content = (BUILT / (file or "index.html")).read_bytes()
+    content = (BUILT / file).read_bytes()
     plain = urllib.request.urlopen(f"{book_url}/{file}")
     assert plain.read() == content and plain.headers["Content-Encoding"] is None
     packed = urllib.request.urlopen(urllib.request.Request(f"{book_url}/{file}", headers={"Accept-Encoding": "gzip, br"}))
