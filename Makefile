@@ -42,6 +42,7 @@ $(VENDOR): tools/vendor.py tools/offline/package.json tools/offline/package-lock
 # a second build of what did not change would not repeat its warnings, nor copy
 # changed style sheets. It takes seconds.
 book: $(READY) $(VENDOR)  ## build the HTML
+	$(BIN)/python tools/playground.py
 	$(BIN)/jupyter-book build . --all -W --keep-going -n
 	@echo
 	@echo "The book is built. 'make serve' shows it on localhost; or open"

@@ -2,10 +2,10 @@
 
 The package of the book "Protecting Deep Neural Networks from Piracy". It implements the method of
 Chen and Wu (2018). Data flows one way: data → transforms → models → losses → evaluate → training →
-adversarial → attacks → experiments → tables → figures and widgets.
+adversarial → attacks → experiments → export → tables → figures and widgets.
 """
 
-from . import adversarial, attacks, experiments, figures, tables, widgets
+from . import adversarial, attacks, experiments, export, figures, tables, widgets
 from .adversarial import fgsm, pgd, universal
 from .data import DataError, Dataset, Split, from_arrays, from_folder, load
 from .evaluate import (Access, AttackResult, PerturbationSize, access, accuracy, binomial_interval, confusion,
@@ -22,7 +22,7 @@ __all__ = [
     "Access", "AntiPiracyLoss", "AttackResult", "Augment", "Candidates", "DataError", "Dataset", "Fixed",
     "Generator", "History", "Identity", "Learned", "LossTerms", "Normalize", "PerturbationSize", "RecordError",
     "ResNet20", "Shift", "SimpleCNN", "Split", "TrainingError", "Transform", "access", "accuracy", "adversarial",
-    "attacks", "binomial_interval", "confusion", "count_parameters", "experiments", "fgsm", "figures", "fit",
-    "from_arrays", "from_folder", "load", "perturbation_size", "pgd", "pick_device", "predict", "pretrained",
+    "attacks", "binomial_interval", "confusion", "count_parameters", "experiments", "export", "fgsm", "figures",
+    "fit", "from_arrays", "from_folder", "load", "perturbation_size", "pgd", "pick_device", "predict", "pretrained",
     "records", "tables", "universal", "widgets",
 ]

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import data, experiments, figures, tables
+from . import data, experiments, export, figures, tables
 from .evaluate import count_correct
 from .training import TrainingError, pick_device
 
@@ -14,7 +14,7 @@ def main(arguments=None):
     options = parser().parse_args(arguments)
     try:
         return options.function(options)
-    except (data.DataError, experiments.RecordError, TrainingError, ValueError) as error:
+    except (data.DataError, experiments.RecordError, TrainingError, ValueError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -66,6 +66,10 @@ def parser():
     again.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N - 1 (default: 1)")
     again.add_argument("--epochs", type=int, help="instead of the recipe's; needs a --folder of its own")
     again.add_argument("--list", action="store_true", help="only list the cells, what is recorded and how long each takes")
+    to_file = command("export", export_onnx, "write a stored network and its transform to one ONNX file, for the playground "
+                      "of the book", named, where)
+    to_file.add_argument("--to", type=Path, required=True, metavar="FILE.onnx",
+                         help="the file to write; with several seeds, FILE-seed0.onnx and so on")
     command("report", report, "print the source's tables with ours beside them, and what is missing", where)
     drawn = command("picture", picture, "draw raw images of a full set, one of each class, and what recorded transforms "
                     "make of them, as the source does for CIFAR-10", where)
@@ -133,6 +137,17 @@ def reproduce(options):
     if any(not tables.path_of(name, options.table, folder).exists() for name in names):
         return 130  # stopped with Ctrl-C
     print(f"All {len(names)} are recorded. `python -m apdnn_lite report` prints the tables.")
+    return 0
+
+
+def export_onnx(options):
+    for name in names(options):
+        net, transform, _ = experiments.pretrained(name.dataset, name.network, name.transform, name.size, name.seed,
+                                                   options.folder)
+        several = len(options.seeds) > 1
+        path = options.to.with_stem(f"{options.to.stem}-seed{name.seed}") if several else options.to
+        export.to_onnx(net, transform, path, experiments.image_shape(name.dataset))
+        print(f"{name}: {path}, {path.stat().st_size:,} bytes")
     return 0
 
 

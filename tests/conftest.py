@@ -1,5 +1,5 @@
 import matplotlib
-from browser import book_url, browser, open_page  # noqa: F401: fixtures
+from browser import book_url, browser, open_page  # noqa: F401
 
 # Unit tests draw to memory, never to a window. (Set here and not by MPLBACKEND: the
 # notebooks' kernels would inherit that, and then show no figures.)

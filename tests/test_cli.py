@@ -13,7 +13,7 @@ from apdnn_lite import __main__ as cli
 from apdnn_lite import data, experiments
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("list", "data", "run", "attack", "check")
+COMMANDS = ("list", "data", "run", "attack", "export", "check")
 
 
 @pytest.fixture

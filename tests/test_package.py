@@ -17,7 +17,7 @@ from apdnn_lite import figures
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "apdnn_lite"
 ORDER = ["data", "transforms", "models", "losses", "evaluate", "training", "adversarial", "attacks", "experiments",
-         "tables", "figures", "widgets"]
+         "export", "tables", "figures", "widgets"]
 
 
 def test_importing_it_warns_of_nothing_and_loads_no_torchvision():

@@ -1,6 +1,7 @@
 """Fetch the scripts that let the built book work without a network.
 
-Formulas need MathJax; widgets need RequireJS and the Jupyter widget manager.
+Formulas need MathJax; widgets need RequireJS and the Jupyter widget manager; the
+playground needs onnxruntime-web, which runs networks in the browser.
 ``npm ci`` fetches them, at the versions and checksums of
 ``tools/offline/package-lock.json``, into a temporary folder, and the few files that
 the pages load are copied to ``_vendor/vendor``. ``book/_ext/offline.py`` points the
@@ -36,7 +37,14 @@ FILES = {
     "requirejs/require.js": "widgets/require.js",
     "anywidget/dist/index.js": "widgets/anywidget.js",
     "@jupyter-widgets/html-manager/dist/embed-amd.js": "widgets/embed-amd.js",
+    # the build for the processor alone; its licence, MIT, stands in its first lines
+    "onnxruntime-web/dist/ort.wasm.min.mjs": "onnxruntime/ort.wasm.min.mjs",
+    "onnxruntime-web/dist/ort-wasm-simd-threaded.mjs": "onnxruntime/ort-wasm-simd-threaded.mjs",
+    "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm": "onnxruntime/ort-wasm-simd-threaded.wasm",
 }
+
+# What only tests use: into a folder that is not copied into the book, for its name begins with a dot.
+TEST_FILES = {"axe-core/axe.min.js": ".tests/axe.min.js"}
 
 # Tells RequireJS where the widgets' modules are, relative to this script. The
 # first four are defined inside embed-amd.js, so one file serves them all.
@@ -106,7 +114,7 @@ def find_npm() -> list[str]:
 
 def main() -> None:
     npm = find_npm()
-    print("fetching the scripts for formulas and widgets", flush=True)
+    print("fetching the scripts for formulas, widgets and the playground", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(LOCK / name, folder)
@@ -122,8 +130,8 @@ def main() -> None:
                 "but its formulas and widgets then need an internet connection."
             )
         shutil.rmtree(TARGET, ignore_errors=True)
-        for source, target in FILES.items():
-            copy_to = TARGET / "vendor" / target
+        for source, target in {**FILES, **TEST_FILES}.items():
+            copy_to = TARGET / target if target.startswith(".") else TARGET / "vendor" / target
             copy_to.parent.mkdir(parents=True, exist_ok=True)
             copy_from = Path(folder) / "node_modules" / source
             (shutil.copytree if copy_from.is_dir() else shutil.copy)(copy_from, copy_to)

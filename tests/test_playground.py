@@ -1,0 +1,305 @@
+"""The playground in a headless Chromium, on the built book: its numbers against PyTorch, and every control."""
+
+import gzip
+import json
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+import torch
+from browser import BUILT, ROOT
+from PIL import Image
+
+import apdnn_lite as ap
+
+PAGE = "book/playground.html"
+AXE = ROOT / "_vendor" / ".tests" / "axe.min.js"
+TEST = ap.load("fashion_mnist").test[:256]
+CONTENTS = BUILT / "playground" / "playground.json"
+
+pytestmark = pytest.mark.skipif(not CONTENTS.is_file(), reason="the book was built without the playground: run `make book`")
+
+
+def trained(name):
+    """The network and the transform of the playground, as the page's record says their size."""
+    import playground  # tools/, which browser.py puts on the path
+    net, transform, _ = ap.pretrained(playground.DATASET, playground.NETWORK, name, playground.SIZE, playground.SEED)
+    return net, transform
+
+
+def as_transform(key):
+    """The page's key as a transform."""
+    thief = ap.Learned((1, 28, 28)).requires_grad_(False)
+    thief.delta.copy_(torch.tensor(key).reshape(1, 28, 28))
+    return thief
+
+
+def wait(page):
+    assert page.evaluate("playground.settled()"), page.locator("#pg-failed").inner_text()
+    return page.evaluate("playground.shown()")
+
+
+@pytest.fixture
+def play(open_page):
+    """A function that opens the page, loads the first network and waits until it is measured."""
+    def play_it(**options):
+        page = open_page(PAGE, **options)
+        page.locator("#pg-load").click()
+        page.wait_for_function("window.playground")
+        wait(page)
+        return page
+
+    return play_it
+
+
+def count(net, transform=None):
+    return round(256 * ap.accuracy(net, TEST, transform))
+
+
+def near(found, expected):
+    """Equal, or one off: where two classes are level, rounding decides."""
+    return found[1] == 256 and abs(found[0] - expected) <= 1
+
+
+# ---- numbers
+
+def test_every_networks_logits_are_those_of_pytorch(play):
+    page = play()
+    indices = list(range(0, 256, 16))
+    key = ap.Fixed((1, 28, 28), 0.1, 0.2, seed=5)
+    for name in ("baseline", "fixed", "learned", "generator"):
+        net, owner = trained(name)
+        for own_key, authorized in ((None, 0), (None, 1), (key.key.flatten().tolist(), 0)):
+            transform = key if own_key else owner if authorized else None
+            found = torch.tensor(page.evaluate("([name, ...rest]) => playground.logits(name, ...rest)",
+                                               [name, indices, own_key, authorized]))
+            expected = ap.predict(net, TEST.images[indices], transform)
+            assert torch.allclose(found, expected, atol=1e-3) and torch.equal(found.argmax(1), expected.argmax(1)), name
+    assert page.problems == []
+
+
+def test_the_accuracies_shown_are_those_of_python_whatever_is_moved(play):
+    page = play()
+    net, owner = trained("fixed")
+    shown = wait(page)
+    key = as_transform(page.evaluate("playground.key()"))
+    # seed 1, number 0 of the page is guess 0 of the package
+    guess = ap.attacks.input_only(net, TEST.images[:2], 0.1, 0.2, draws=2, seed=1).transforms
+    assert torch.equal(key.delta, guess[0].key)
+    assert near(shown["authorized"], count(net, owner)) and near(shown["unauthorized"], count(net))
+    assert near(shown["yours"], count(net, key)) and len(shown["tries"]) == 1
+    low, high = ap.binomial_interval(*shown["authorized"])
+    assert page.locator("#pg-authorized").inner_text().split() == (
+        f"{100 * shown['authorized'][0] / 256:.1f} % {shown['authorized'][0]} of 256, 95 %: {100 * low:.0f}–{100 * high:.0f}").split()
+
+    page.locator("#pg-draw-key").click()
+    wait(page)
+    assert torch.equal(as_transform(page.evaluate("playground.key()")).delta, guess[1].key)
+    page.locator("#pg-sigma").fill("0.23")
+    page.locator("#pg-p").fill("0.35")
+    page.locator("#pg-seed").fill("12")
+    page.locator("#pg-draw").fill("3")
+    page.locator("#pg-draw").press("Enter")
+    shown = wait(page)
+    key = as_transform(page.evaluate("playground.key()"))
+    assert torch.equal(key.delta, ap.attacks.input_only(net, TEST.images[:2], 0.23, 0.35, draws=4, seed=12).transforms[3].key)
+    assert near(shown["yours"], count(net, key))
+
+    page.locator("#pg-network").select_option("generator")
+    page.wait_for_function("playground.shown().network === 'generator'")
+    net, owner = trained("generator")
+    shown = wait(page)
+    assert near(shown["authorized"], count(net, owner)) and near(shown["unauthorized"], count(net))
+    record = ap.records("fashion_mnist", "resnet20", "generator", json.loads(CONTENTS.read_text())["size"])[0]
+    assert f"authorized {record['came_out']['test']['authorized']['accuracy']:.1%}" in page.locator("#pg-record").inner_text().replace(" %", "%")
+    assert page.problems == []
+
+
+def test_twenty_tries_can_be_stopped_and_forgotten(play):
+    page = play()
+    page.locator("#pg-twenty").click()
+    page.wait_for_function("playground.shown().tries.length >= 3")
+    page.locator("#pg-stop").click()
+    page.wait_for_function("document.getElementById('pg-stop').disabled")
+    tries = wait(page)["tries"]
+    said = page.locator("#pg-tries").inner_text()
+    assert 3 <= len(tries) < 20 and f"{len(tries)} keys tried on 256 images each" in said
+    assert f"mean {100 * np.mean(tries):.1f} %, best so far {100 * max(tries):.1f} %" in said
+    assert said in page.locator("#pg-histogram").get_attribute("aria-label")
+    page.locator("#pg-forget").click()
+    assert page.locator("#pg-tries").inner_text() == "No key tried on this network yet."
+
+
+# ---- by hand
+
+def test_a_key_and_a_picture_drawn_by_hand_an_upload_and_an_own_network(play, tmp_path):
+    page = play()
+    pixels = lambda: np.array(page.evaluate("playground.key()")).reshape(28, 28)  # noqa: E731
+    page.locator("#pg-clear").click()
+    assert not pixels().any()
+    grid = page.locator("#pg-key canvas")
+    grid.scroll_into_view_if_needed()
+    page.evaluate("document.querySelector('#pg-key').scrollIntoView({block: 'center'})")
+    area = grid.bounding_box()
+    at = lambda row, column: (area["x"] + (column + .5) * area["width"] / 28, area["y"] + (row + .5) * area["height"] / 28)  # noqa: E731
+    page.mouse.move(*at(20, 4))
+    page.mouse.down()
+    page.mouse.move(*at(20, 12))
+    page.mouse.up()
+    page.get_by_label("−σ", exact=True).check()
+    page.mouse.click(*at(22, 4))
+    expected = np.zeros((28, 28))
+    expected[20, 4:13], expected[22, 4] = 0.1, -0.1
+    assert np.allclose(pixels(), expected)
+    grid.focus()
+    for press in ("ArrowDown", "ArrowRight", "+", "ArrowRight", "-", "ArrowRight", "Space"):
+        page.keyboard.press(press)
+    assert page.locator("#pg-key .pg-where").inner_text() == "row 24, column 8: −σ"
+    expected[23, 5:8] = 0.1, -0.1, -0.1
+    page.keyboard.press("0")
+    expected[23, 7] = 0
+    assert np.allclose(pixels(), expected)
+    shown = wait(page)
+    assert near(shown["yours"], count(trained("fixed")[0], as_transform(pixels().flatten().tolist())))
+    assert len(shown["tries"]) == 1, "a key drawn by hand is no random try"
+
+    canvas = page.locator("#pg-picture canvas").first
+    canvas.focus()
+    page.keyboard.press("2")
+    assert page.locator("#pg-picture .pg-where").inner_text() == "row 1, column 1: grey"
+    picture = tmp_path / "picture.png"
+    Image.fromarray((TEST.images[7, 0] * 255).byte().numpy()).save(picture)
+    page.locator("#pg-upload").set_input_files(picture)
+    net, owner = trained("fixed")
+    for tile, transform in enumerate((None, owner)):
+        logits = ap.predict(net, TEST.images[7:8], transform)[0]
+        expected = f"{ap.load('fashion_mnist').classes[logits.argmax()]}\n{100 * logits.softmax(0).max():.0f} %"
+        page.wait_for_function("([tile, text]) => document.querySelectorAll('#pg-picture-answers .pg-answer')[tile].textContent === text",
+                               arg=[tile, expected])
+    (tmp_path / "no.png").write_text("no picture")
+    page.locator("#pg-upload").set_input_files(tmp_path / "no.png")
+    page.locator("#pg-upload-problem").filter(has_text="“no.png” could not be read as a picture").wait_for()
+
+    net, owner = ap.SimpleCNN().eval(), ap.Generator(1, seed=3)
+    page.locator("#pg-own").set_input_files(ap.export.to_onnx(net, owner, tmp_path / "mine.onnx", (1, 28, 28)))
+    page.wait_for_function("playground.shown().network === 'own: mine.onnx'")
+    shown = wait(page)
+    assert near(shown["authorized"], count(net, owner)) and near(shown["unauthorized"], count(net))
+    assert page.problems == []
+    for file, message in (("colour", "it takes images of 3×28×28, and those of this page are 1×28×28"), ("broken", "does not fit this page")):
+        path = tmp_path / f"{file}.onnx"
+        path.write_bytes(b"broken") if file == "broken" else ap.export.to_onnx(ap.SimpleCNN(3), None, path, (3, 28, 28))
+        page.locator("#pg-own").set_input_files(path)
+        page.locator("#pg-own-problem").filter(has_text=message).filter(has_text=path.name).wait_for()
+    assert page.evaluate("playground.shown().network") == "own: mine.onnx"
+
+
+# ---- everybody's page
+
+@pytest.mark.parametrize("theme, width", [("light", 1280), ("dark", 390)])
+def test_it_fits_the_screen_and_axe_finds_nothing(theme, width, play):
+    page = play(viewport={"width": width, "height": 800}, color_scheme=theme, reduced_motion="reduce", has_touch=width < 400)
+    page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if not AXE.is_file():
+        pytest.skip("axe-core is not there: run `python tools/vendor.py`")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document.querySelector('article')).then(({violations}) => violations.map("
+                          "({id, help, nodes}) => `${id}: ${help}: ${nodes.slice(0, 4).map(({target}) => target).join(' ')}`))")
+    assert found == []
+
+
+def test_it_can_be_used_by_keyboard_alone(open_page):
+    page = open_page(PAGE)
+    page.locator("#pg-load").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement?.id === 'pg-network'")
+    wait(page)
+    reached = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.closest('.pg-grid')?.id"))
+        if reached[-1] == "pg-own":
+            break
+        if reached[-1] == "pg-sigma":
+            page.keyboard.press("ArrowRight")
+            assert page.locator("#pg-sigma-value").inner_text() == "0.11"
+        visible = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert visible != "none" or not str(reached[-1]).startswith("pg-"), f"the focus on {reached[-1]} is not seen"
+    order = [each for each in reached if str(each).startswith("pg-")]
+    assert [each for each in ("pg-others", "pg-key", "pg-sigma", "pg-p", "pg-seed", "pg-draw", "pg-draw-key", "pg-clear", "pg-twenty",
+                              "pg-forget", "pg-picture", "pg-upload", "pg-invert", "pg-picture-clear", "pg-own")
+            if each not in order] == []
+    assert page.problems == []
+
+
+# ---- what can go wrong
+
+def test_nothing_is_downloaded_before_the_reader_asks(open_page):
+    page = open_page(PAGE)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload(wait_until="networkidle")
+    assert page.locator("#pg-load").is_enabled() and page.locator("#pg-gallery").is_hidden()
+    assert [url for url in asked if url.endswith((".onnx", ".wasm", ".bin"))] == []
+    contents = json.loads(CONTENTS.read_text(encoding="utf-8"))
+    first = next(network for network in contents["networks"] if network["name"] == "fixed")
+    total = sum(file["compressed"] for file in (first, contents["images"], *contents["engine"].values()))
+    assert total <= 5_000_000 and f"{total / 1e6:.1f} MB" in page.locator(".pg-offer").inner_text()
+
+
+def test_as_a_file_it_says_how_to_serve_it_and_shows_what_is_recorded(browser, book_url):
+    page = browser.new_page()
+    page.goto((BUILT / PAGE).as_uri())
+    assert "make serve" in page.locator("#pg-problem").inner_text() and page.locator("#pg-load").is_hidden()
+    rows = page.locator(".playground-records tbody tr")
+    assert rows.count() == 4
+    record = ap.records("fashion_mnist", "resnet20", "fixed", json.loads(CONTENTS.read_text())["size"])[0]["came_out"]["test"]
+    for what in ("authorized", "unauthorized"):
+        assert f"{100 * record[what]['accuracy']:.1f}" in rows.nth(1).inner_text()
+    page.close()
+
+
+def test_without_webassembly_it_says_so(open_page):
+    page = open_page(PAGE)
+    page.add_init_script("delete window.WebAssembly")
+    page.reload()
+    assert "does not run WebAssembly" in page.locator("#pg-problem").inner_text()
+
+
+def test_a_download_that_failed_can_be_tried_again(open_page):
+    page = open_page(PAGE)
+    page.route("**/*.bin", lambda route: route.fulfill(status=404))
+    page.locator("#pg-load").click()
+    page.locator("#pg-problem").filter(has_text="images.bin could not be fetched: the server says 404").wait_for()
+    page.unroute("**/*.bin")
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_function("window.playground")
+    wait(page)
+    page.route("**/learned.onnx", lambda route: route.abort())
+    page.locator("#pg-network").select_option("learned")
+    page.locator("#pg-failed").filter(has_text="The network “Learned key” could not be loaded").wait_for()
+    assert page.evaluate("playground.shown().network") == "fixed"
+    page.unroute("**/learned.onnx")
+    page.locator("#pg-failed").get_by_role("button", name="Try again").click()
+    page.wait_for_function("playground.shown().network === 'learned'")
+    assert page.locator("#pg-failed").is_hidden()
+
+
+@pytest.mark.parametrize("file, kind", [
+    ("vendor/onnxruntime/ort-wasm-simd-threaded.wasm", "application/wasm"), ("playground/fixed.onnx", "application/octet-stream"),
+    ("vendor/onnxruntime/ort.wasm.min.mjs", "text/javascript"), ("playground/start.js", "text/javascript"),
+    ("book/playground.html", "text/html; charset=utf-8")])
+def test_the_server_compresses(file, kind, book_url):
+    content = (BUILT / file).read_bytes()
+    plain = urllib.request.urlopen(f"{book_url}/{file}")
+    assert plain.read() == content and plain.headers["Content-Encoding"] is None
+    packed = urllib.request.urlopen(urllib.request.Request(f"{book_url}/{file}", headers={"Accept-Encoding": "gzip, br"}))
+    body = packed.read()
+    assert gzip.decompress(body) == content and len(body) == int(packed.headers["Content-Length"]) < len(content)
+    for answer in (plain, packed):
+        assert answer.headers["Content-Type"] == kind and answer.headers["Vary"] == "Accept-Encoding"
+    again = urllib.request.Request(f"{book_url}/{file}", headers={"Accept-Encoding": "gzip", "If-Modified-Since": packed.headers["Last-Modified"]})
+    with pytest.raises(urllib.error.HTTPError, match="304"):
+        urllib.request.urlopen(again)

@@ -1,0 +1,95 @@
+"""Make what the playground page loads: the trained networks as ONNX files, and images to try them on.
+
+Everything goes to ``_vendor/playground``, which ``book/_ext/offline.py`` copies into the built book;
+nothing of it is committed. It is made again only when the weights or the code behind it changed.
+Needs ``python tools/vendor.py`` before.
+"""
+
+import gzip
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "_vendor" / "playground"
+ENGINE = ROOT / "_vendor" / "vendor" / "onnxruntime"
+PACKAGE = ROOT / "apdnn_lite"
+
+SIZE = "mini"  # the data set the networks were trained on: "mini" or "full"
+DATASET, NETWORK, SEED = "fashion_mnist", "resnet20", 0
+TRANSFORMS = ("baseline", "fixed", "learned", "generator")
+IMAGES = 256   # of the mini test set, its first ones; they come in no order of classes
+
+
+def record_path(transform):
+    return PACKAGE / "assets" / "records" / f"{DATASET}-{SIZE}" / NETWORK / transform / f"seed{SEED}.json"
+
+
+def recorded(transform):
+    """The record of a network of the playground. Read without the package, which would load torch."""
+    return json.loads(record_path(transform).read_text(encoding="utf-8"))
+
+
+def fingerprint():
+    """A checksum over everything that what is made depends on."""
+    files = [Path(__file__), ROOT / "requirements.txt", PACKAGE / "assets" / f"{DATASET}_mini.npz", *ENGINE.glob("*"),
+             *(PACKAGE / f"{name}.py" for name in ("data", "experiments", "export", "models", "transforms"))]
+    for transform in TRANSFORMS:
+        files += [record_path(transform), record_path(transform).with_suffix(".safetensors")]
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def sizes(path):
+    """How large a file is, and how much of it a server sends that compresses; in bytes."""
+    content = path.read_bytes()
+    return {"bytes": len(content), "compressed": len(gzip.compress(content))}
+
+
+def main():
+    if not ENGINE.is_dir():
+        sys.exit("playground: onnxruntime-web is missing. Run `python tools/vendor.py` first.")
+    stamp = TARGET / ".stamp"
+    expected = fingerprint()
+    if stamp.is_file() and stamp.read_text() == expected:
+        return
+    print("writing the networks of the playground as ONNX files", flush=True)
+    sys.path.insert(0, str(ROOT))
+    import apdnn_lite as ap
+
+    shutil.rmtree(TARGET, ignore_errors=True)
+    TARGET.mkdir(parents=True)
+    data = ap.load(DATASET, "mini")
+    test = data.test[:IMAGES]
+    # Pixels are stored as 8 bits and divided by 255 when they are loaded; the page does the same.
+    pixels = (test.images * 255).round().byte()
+    assert (pixels.float() / 255 == test.images).all(), "these images do not come from 8-bit pixels"
+    (TARGET / "images.bin").write_bytes(pixels.numpy().tobytes() + test.labels.byte().numpy().tobytes())
+
+    shape = tuple(test.images.shape[1:])
+    networks = []
+    for transform in TRANSFORMS:
+        net, owner, record = ap.pretrained(DATASET, NETWORK, transform, SIZE, SEED)
+        path = ap.export.to_onnx(net, owner, TARGET / f"{transform}.onnx", shape)
+        networks.append({"name": transform, "file": path.name, "clip": owner is not None and owner.clip,
+                         "recorded": record["came_out"]["test"], **sizes(path)})
+    recipe = recorded("fixed")["asked"]["recipe"]
+    contents = {
+        "size": SIZE,  # of the set that the networks were trained on
+        "classes": data.classes,
+        "images": {"file": "images.bin", "count": len(test), "shape": shape, **sizes(TARGET / "images.bin")},
+        "sigma": recipe["sigma"], "p": recipe["p"],  # of the owner's fixed key
+        "networks": networks,
+        "engine": {path.name: sizes(path) for path in sorted(ENGINE.iterdir())},
+    }
+    (TARGET / "playground.json").write_text(json.dumps(contents, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    stamp.write_text(expected)  # last, so that a run that was cut off starts again
+
+
+if __name__ == "__main__":
+    main()
