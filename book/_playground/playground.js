@@ -12,7 +12,7 @@ import { blueWhiteRed, grey, histogram, paint } from "./pictures.js";
 import { drawSigns } from "./random.js";
 
 const SHOWN = 8; // images in the gallery
-const CHUNK = 8; // images at a time: few enough to be done with soon when they are out of date
+const CHUNK = 16; // images at a time: few enough to be done with soon when out of date, enough to lose little time between
 const TITLES = { baseline: "Baseline, no protection", fixed: "Fixed key", learned: "Learned key", generator: "Generator" };
 const $ = (id) => document.getElementById(`pg-${id}`);
 
