@@ -40,9 +40,10 @@ class Playground(SphinxDirective):
         if not CONTENTS.is_file():
             if part != "board":
                 return []
-            # not a warning: a plain `jupyter-book build .` is fine, and -W must pass
-            logger.info("notice: the networks of the playground are missing, and its page says so. "
-                        "`python tools/vendor.py` and `python tools/playground.py` make them.")
+            if playground.ENGINE.is_dir():  # otherwise offline.py has said it
+                # not a warning: a plain `jupyter-book build .` is fine, and -W must pass
+                logger.info("notice: the networks of the playground are missing, and its page says so. "
+                            "`python tools/playground.py` makes them.")
             return [nodes.raw("", MISSING, format="html")]
         html = (SOURCE / "parts" / f"{part}.html").read_text(encoding="utf-8")
         self.env.note_dependency(str(SOURCE / "parts" / f"{part}.html"))
