@@ -225,6 +225,7 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
     epoch that was best on the validation split ("selected").
     The seed decides the first weights, the batches and the owner's transform.
     """
+    found = environment()  # now, and not after hours in which somebody may have changed the code
     recipe = recipe or recipe_of(name)
     if recipe.precision == "auto":
         recipe = replace(recipe, precision=str(pick_precision("auto", pick_device(device))).removeprefix("torch."))
@@ -260,8 +261,8 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
     if test:  # last, because it puts other weights into the network
         history.load_selected(net, transform)
         came_out["selected"] = {"epoch": history.selected + 1, "test": measure(net, transform, data.test)}
-    how = environment() | {"device": device_name(pick_device(device)), "seconds": round(history.seconds, 1),
-                           "images_per_second": round(history.images_per_second)}
+    how = found | {"device": device_name(pick_device(device)), "seconds": round(history.seconds, 1),
+                   "images_per_second": round(history.images_per_second)}
     return write_record(path, asked, came_out, how)
 
 
@@ -318,6 +319,7 @@ def run_attacks(name, folder=None, draws=100, tries=10, device="auto"):
     shares are of all 60,000); accuracies are those on the test set. What is done is kept in a file
     beside the record: stopped at any moment, the next call goes on after the last finished attack.
     """
+    found = environment()
     device = pick_device(device)
     net, transform, trained = pretrained(name.dataset, name.network, name.transform, name.size, name.seed, folder)
     if transform is None:
@@ -342,7 +344,7 @@ def run_attacks(name, folder=None, draws=100, tries=10, device="auto"):
         result = access(net, data.test, guesses)
         came_out[attack] = settings | {"accuracies": list(result.accuracies), "scores": list(guesses.scores),
                                        "picked": guesses.picked, "images": result.images}
-        how = environment() | {"device": device_name(device), "seconds": round(before + time.perf_counter() - began, 1)}
+        how = found | {"device": device_name(device), "seconds": round(before + time.perf_counter() - began, 1)}
         write_record(unfinished, asked, came_out, how)
     record = write_record(path, asked, came_out, read_record(unfinished)["how"])
     unfinished.unlink()

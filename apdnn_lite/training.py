@@ -40,6 +40,7 @@ class History:
         and the accuracies on the validation split ("authorized" and "unauthorized", or "accuracy"
         for a plain network).
     seconds: spent in training and validation, the earlier parts of a resumed run included.
+    training_seconds: the same without validation.
     images_per_second: training images (each counted once, though the network sees it raw and
         processed) per second of training, validation left out.
     interrupted: whether training was stopped with Ctrl-C.
@@ -48,6 +49,7 @@ class History:
 
     epochs: list = field(default_factory=list)
     seconds: float = 0.0
+    training_seconds: float = 0.0
     images_per_second: float = 0.0
     interrupted: bool = False
     best: dict = field(default_factory=dict, repr=False)
@@ -219,7 +221,7 @@ class Run:
         }
 
     def train(self, validation, checkpoint, progress):
-        training_seconds, before, start = 0.0, self.history.seconds, time.perf_counter()
+        before, start = self.history.seconds, time.perf_counter()
         first = len(self.history.epochs)
         bar = tqdm(total=self.epochs * self.steps_per_epoch, initial=first * self.steps_per_epoch, unit="batch",
                    desc=f"epoch {first + 1}/{self.epochs}", disable=not progress, ncols=90,
@@ -229,7 +231,7 @@ class Run:
                 bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
                 began = time.perf_counter()
                 row = self.one_epoch(bar)
-                training_seconds += time.perf_counter() - began
+                self.history.training_seconds += time.perf_counter() - began
                 row |= self.validate(validation)
                 self.history.epochs.append(row)
                 if self.history.selected == epoch:
@@ -248,8 +250,8 @@ class Run:
             if self.transform is not None:
                 self.transform.eval()
         self.history.seconds = before + time.perf_counter() - start
-        trained = (len(self.history.epochs) - first) * len(self.labels)
-        self.history.images_per_second = trained / training_seconds if training_seconds else 0.0
+        trained = len(self.history.epochs) * len(self.labels)
+        self.history.images_per_second = trained / self.history.training_seconds if trained else 0.0
         return self.history
 
     def one_epoch(self, bar):
@@ -317,7 +319,7 @@ class Run:
             tensors |= {f"optimizer.{number}.{name}": value for name, value in slots.items()}
         tensors |= {f"random.{name}": tensor for name, tensor in self.random_state().items()}
         header = {"settings": self.settings, "epochs": self.history.epochs,
-                  "seconds": self.history.seconds, "groups": state["param_groups"],
+                  "seconds": self.history.seconds, "training_seconds": self.history.training_seconds, "groups": state["param_groups"],
                   "schedule": self.schedule.state_dict(), "scaler": self.scaler.state_dict()}
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".part")
@@ -356,6 +358,7 @@ class Run:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.device)
         self.history.epochs, self.history.seconds = header["epochs"], header["seconds"]
+        self.history.training_seconds = header["training_seconds"]
 
     def random_state(self):
         state = {"generator": self.generator.get_state(), "torch": torch.get_rng_state()}

@@ -153,6 +153,15 @@ def folder(trained, tmp_path):
     return shutil.copytree(trained[0], tmp_path / "copy")
 
 
+def test_a_record_names_the_code_that_was_there_when_its_run_began(monkeypatch, tmp_path):
+    commits = iter(("at the start", "later"))
+    monkeypatch.setattr(experiments, "environment", lambda: {"commit": next(commits)})
+    monkeypatch.setattr(experiments.sets, "load", lambda *arguments: toy_set())
+    record = experiments.run(experiments.checked_name("fashion_mnist", "resnet20", "fixed"), tmp_path, "cpu", progress=False,
+                             recipe=experiments.Recipe(epochs=1, batch_size=20))
+    assert record["how"]["commit"] == "at the start"
+
+
 def test_a_record_says_what_was_asked(trained):
     _, small, made, recipe = trained
     for transform, record in made.items():

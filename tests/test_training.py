@@ -320,6 +320,9 @@ def test_stopped_and_resumed_ends_bit_for_bit_as_without_the_stop(make_net, opti
     resumed = trained(make_net, make_transform, optimizer, checkpoint, precision=precision)
     assert same(resumed[0], whole[0]) and same(resumed[1], whole[1])
     assert resumed[2].epochs == whole[2].epochs and not resumed[2].interrupted
+    finished = trained(make_net, make_transform, optimizer, checkpoint, precision=precision)[2]  # nothing is left to do
+    assert finished.training_seconds > 0 and finished.images_per_second == pytest.approx(
+        len(TRAIN) * len(finished.epochs) / finished.training_seconds), "the speed is that of all epochs, not of the last call"
 
 
 def test_the_selected_epoch_is_the_best_on_the_validation_split_and_survives_a_stop(tmp_path, monkeypatch):
