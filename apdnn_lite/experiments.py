@@ -306,6 +306,7 @@ def device_name(device):
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
+THIEF_IMAGES = 2000                  # raw ones without labels, by which the thief judges his tries
 PAIRS = (1, 10, 100)                 # how many the thief holds,
 SHARES = (0.1, 0.5, 1.0)             # and, the source's, which share of the training images
 THIEF_WIDTHS = (16, 64)              # the owner's, and larger
@@ -314,7 +315,7 @@ THIEF_WIDTHS = (16, 64)              # the owner's, and larger
 def run_attacks(name, folder=None, draws=100, tries=10, device="auto"):
     """Attack the shipped network of a :class:`Name`, and write and return the record of what came out.
 
-    The thief's images are the validation images without their labels, his pairs are training
+    The thief's images are the first 2,000 validation images without their labels, his pairs are training
     images and what the owner makes of them (of a full set, the validation images too: the source's
     shares are of all 60,000); accuracies are those on the test set. What is done is kept in a file
     beside the record: stopped at any moment, the next call goes on after the last finished attack.
@@ -353,7 +354,7 @@ def run_attacks(name, folder=None, draws=100, tries=10, device="auto"):
 
 def all_attacks(net, transform, recipe, data, draws, tries, seed):
     """Every attack on one network: yields its name in records, a function that gives its candidates, and its settings."""
-    images, clip = data.validation.images, transform.clip
+    images, clip = data.validation.images[:THIEF_IMAGES], transform.clip
     shifts = torch.linspace(-0.2, 0.2, 17).tolist()
     yield "direct", partial(attacks.direct, net, images), {}
     yield "brightness", partial(attacks.brightness, net, images, shifts, clip), {"shifts": shifts}
@@ -363,7 +364,7 @@ def all_attacks(net, transform, recipe, data, draws, tries, seed):
     for attack, sigma in strengths.items():
         settings = {"sigma": sigma, "p": recipe["p"]}
         yield attack, partial(attacks.input_only, net, images, **settings, draws=draws, seed=seed, clip=clip), settings
-    raw = data.train.images if data.size == "mini" else torch.cat([data.train.images, images])
+    raw = data.train.images if data.size == "mini" else torch.cat([data.train.images, data.validation.images])
     with torch.no_grad():
         processed = torch.cat([transform(batch) for batch in raw.split(1000)])
     for pairs in sorted({min(pairs, len(raw)) for pairs in PAIRS} | {round(share * len(raw)) for share in SHARES}):
