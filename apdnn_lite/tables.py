@@ -8,6 +8,7 @@ The source's figures: Chen and Wu (2018), Tables 1 and 2, test accuracy in per c
 
 import time
 from dataclasses import replace
+from itertools import product
 from typing import NamedTuple
 
 from . import experiments
@@ -36,7 +37,9 @@ PAPER_2 = {
 TABLE_2 = ("fashion_mnist", "resnet20")
 CLIPPED = {"fixed-clipped": (None, None)}  # of TABLE_2's networks; the source does not say whether it clips
 JPEG = ("cifar10_jpeg", "resnet20")  # stands in for CIFAR-10 where the original is not at hand, and says so
-FULL_TO_MINI = 5.5  # training images; for estimates of time
+# For estimates of time: training images of the full sets, and of attacks the images that each candidate is run on.
+TRAINING_IMAGES = {"fashion_mnist": 55_000, "mnist": 55_000, "cifar10": 45_000, "cifar10_jpeg": 45_000}
+MINI_TO_FULL_ATTACK = (10_000 + experiments.THIEF_IMAGES) / (2_000 + experiments.THIEF_IMAGES)
 WEIGHTS = "resnet20"  # of these networks the weights are stored: attacks and pictures need them
 LABELS = {"direct": "direct piracy", "brightness": "brightness, 17 shifts", "input_only": "input-only, σ of Fixed",
           "input_only_matched": "input-only, σ matched", "pair_1": "1 pair", "pair_10": "10 pairs",
@@ -81,20 +84,25 @@ def path_of(name, table, folder=None):
 def seconds_for(name, table, folder=None):
     """About how long a cell takes, from a record like it (on that record's machine); None where there is none.
 
-    Like it is a run of the same network on the same set, or on its small part, in proportion to
-    epochs, images and passes: without a transform each image is seen once instead of twice.
+    Like it is the same cell, another transform of its network, the mini set, and last another data set: each in
+    proportion to what is computed.
     """
-    if table == "table2":
-        like = recorded(name, attacks=True, folder=folder)
-        return like[0]["how"]["seconds"] if like else None
-    for size in ("full", "mini"):
-        for transform in (name.transform, *TRANSFORMS, "baseline"):
-            for record in recorded(name._replace(size=size, transform=transform), folder=folder):
-                passes = (1 + (name.transform != "baseline")) / (1 + (transform != "baseline"))
-                epochs = recipe_of(name).epochs / record["asked"]["recipe"]["epochs"]
-                images = 1 if size == "full" else FULL_TO_MINI
-                return record["how"]["seconds"] * passes * epochs * images
+    attacks = table == "table2"
+    for dataset, size in dict.fromkeys(product((name.dataset, *TRAINING_IMAGES), ("full", "mini"))):
+        for transform in dict.fromkeys((name.transform, *TRANSFORMS, "baseline")):
+            for record in recorded(name._replace(dataset=dataset, size=size, transform=transform), attacks, folder):
+                if attacks:
+                    return record["how"]["seconds"] * (MINI_TO_FULL_ATTACK if size == "mini" else 1)
+                like = experiments.name_of(record)
+                return record["how"]["seconds"] * work(name, recipe_of(name).epochs) / work(like, record["asked"]["recipe"]["epochs"])
     return None
+
+
+def work(name, epochs):
+    """What training a run computes, in pixels that go through its network: without a transform it sees each image once."""
+    images = TRAINING_IMAGES[name.dataset] if name.size == "full" else 10_000
+    _, height, width = experiments.image_shape(name.dataset)
+    return epochs * images * height * width * (1 if name.transform == "baseline" else 2)
 
 
 def clock(seconds):

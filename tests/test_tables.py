@@ -238,12 +238,25 @@ def test_estimates_go_by_passes_epochs_and_images(tmp_path):
     name = Name("fashion_mnist", "full", "resnet20", "fixed", 0)
     recipe = dataclasses.asdict(experiments.recipe_of(name))
     write = lambda name, seconds, epochs: experiments.write_record(  # noqa: E731
-        experiments.record_path(name, tmp_path), {"seed": 0, "recipe": recipe | {"epochs": epochs}}, {}, {"seconds": seconds})
+        experiments.record_path(name, tmp_path), {**name._asdict(), "recipe": recipe | {"epochs": epochs}}, {}, {"seconds": seconds})
+    assert tables.seconds_for(name, "table1", tmp_path) is None
+    other = experiments.recipe_of(name._replace(dataset="cifar10", transform="learned")).epochs
+    write(name._replace(dataset="cifar10", transform="learned"), 100.0, other)
+    assert tables.seconds_for(name, "table1", tmp_path) == pytest.approx(
+        100 * recipe["epochs"] / other * 55 / 45 * (28 / 32) ** 2), "by another data set, where there is nothing nearer"
     write(name._replace(size="mini", transform="baseline"), 100.0, recipe["epochs"])
     assert tables.seconds_for(name, "table1", tmp_path) == pytest.approx(100 * 2 * 5.5)
     write(name._replace(transform="generator"), 100.0, 2 * recipe["epochs"])
     assert tables.seconds_for(name, "table1", tmp_path) == pytest.approx(50)
     assert tables.seconds_for(name._replace(transform="baseline"), "table1", tmp_path) == pytest.approx(25)
+
+    attacked = lambda name, seconds: experiments.write_record(  # noqa: E731
+        tables.path_of(name, "table2", tmp_path), name._asdict(), {}, {"seconds": seconds})
+    assert tables.seconds_for(name, "table2", tmp_path) is None
+    attacked(name._replace(size="mini"), 10.0)
+    assert tables.seconds_for(name, "table2", tmp_path) == pytest.approx(30), "12,000 images a candidate instead of 4,000"
+    attacked(name, 20.0)
+    assert tables.seconds_for(name, "table2", tmp_path) == pytest.approx(20)
 
 
 def test_a_damaged_record_is_an_error_and_not_a_gap(tiny):
