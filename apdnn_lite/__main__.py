@@ -101,7 +101,8 @@ def run(options):
 
 
 def sweep(options):
-    kind = type(getattr(experiments.Recipe(), options.vary, ""))
+    default = getattr(experiments.Recipe(), options.vary, "")
+    kind = float if default is None else type(default)
     values = [value == "True" if kind is bool else kind(value) for value in options.values]
     for name in names(options):
         for record in experiments.sweep(name, options.vary, values, options.folder, options.device):

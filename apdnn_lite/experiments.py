@@ -44,6 +44,7 @@ class Recipe:
     batch_size: int = 128
     lr: float = 2e-3           # peak of the one-cycle schedule
     transform_lr: float = 2e-3  # the same for the transform's parameters
+    transform_max_norm: float | None = None  # longer gradients of the transform's parameters are shortened to it
     optimizer: str = "adam"
     weight_decay: float = 0.0
     crop: int = 0              # augmentation: pixels an image may move each way
@@ -237,7 +238,8 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
     history = fit(net, data.train, data.validation, transform=transform,
                   loss=transform and AntiPiracyLoss(recipe.alpha, recipe.beta, recipe.gamma),
                   epochs=recipe.epochs, batch_size=recipe.batch_size, lr=recipe.lr,
-                  transform_lr=recipe.transform_lr, optimizer=recipe.optimizer, weight_decay=recipe.weight_decay,
+                  transform_lr=recipe.transform_lr, transform_max_norm=recipe.transform_max_norm,
+                  optimizer=recipe.optimizer, weight_decay=recipe.weight_decay,
                   augment=Augment(recipe.crop, recipe.flip) if recipe.crop or recipe.flip else None,
                   device=device, precision=recipe.precision, seed=name.seed, checkpoint=checkpoint, progress=progress)
     if history.interrupted:

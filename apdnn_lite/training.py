@@ -110,8 +110,8 @@ class Augment:
 
 
 def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_size=128, lr=2e-3, transform_lr=None,
-        optimizer="adam", weight_decay=0.0, augment=None, device="auto", precision="auto", seed=0, checkpoint=None,
-        progress=True):
+        transform_max_norm=None, optimizer="adam", weight_decay=0.0, augment=None, device="auto", precision="auto", seed=0,
+        checkpoint=None, progress=True):
     """Train ``net`` in place and return its :class:`History`; the network is left in evaluation mode.
 
     net: any module from pixels (N, C, H, W) to logits (N, num_classes).
@@ -122,6 +122,8 @@ def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_si
     lr: the peak of a one-cycle schedule (Smith and Topin, 2018).
     transform_lr: the peak for the transform's parameters, by default ``lr``. SGD at a network's usual
         0.1 is too much for a generator: one bias of it moves every pixel, and ‖x_p − x_r‖₂² sums over them.
+    transform_max_norm: a gradient of the transform's parameters that is longer is shortened to this norm
+        (Pascanu, Mikolov and Bengio, 2013): one batch in a hundred would else throw a generator far off.
     optimizer: "adam" or "sgd" (Nesterov, momentum 0.9).
     weight_decay: of the network only; on a transform it would be a hidden γ.
     augment: a function of a batch of raw images and a generator, such as :class:`Augment`.
@@ -143,11 +145,13 @@ def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_si
     if not (epochs >= 1 and batch_size >= 1 and lr > 0 and transform_lr > 0 and weight_decay >= 0):
         raise ValueError("expected epochs ≥ 1, batch_size ≥ 1, lr > 0, transform_lr > 0 and weight_decay ≥ 0, got "
                          f"{epochs}, {batch_size}, {lr}, {transform_lr} and {weight_decay}")
+    if transform_max_norm is not None and not transform_max_norm > 0:
+        raise ValueError(f"expected transform_max_norm > 0, or None for no limit, got {transform_max_norm}")
     device = pick_device(device)
     precision = pick_precision(precision, device)
     loss = loss or AntiPiracyLoss()
-    run = Run(net, train, transform, loss, optimizer, lr, transform_lr, weight_decay, epochs, batch_size, augment, seed,
-              device, precision)
+    run = Run(net, train, transform, loss, optimizer, lr, transform_lr, transform_max_norm, weight_decay, epochs, batch_size,
+              augment, seed, device, precision)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         if checkpoint is not None and Path(checkpoint).exists():
@@ -192,11 +196,11 @@ def cpu_has_bfloat16():
 class Run:
     """One training run and all of its state: what ``fit`` sets up, goes through and can save."""
 
-    def __init__(self, net, train, transform, loss, optimizer, lr, transform_lr, weight_decay, epochs, batch_size,
-                 augment, seed, device, precision):
+    def __init__(self, net, train, transform, loss, optimizer, lr, transform_lr, transform_max_norm, weight_decay, epochs,
+                 batch_size, augment, seed, device, precision):
         self.net = net.to(device, memory_format=torch.channels_last)
         self.transform = None if transform is None else transform.to(device)
-        self.loss, self.augment, self.device = loss, augment, device
+        self.loss, self.augment, self.device, self.transform_max_norm = loss, augment, device, transform_max_norm
         self.images = train.images.to(device)  # the whole split stays on the device
         self.labels = train.labels.to(device)
         self.epochs, self.batch_size = epochs, batch_size
@@ -214,7 +218,8 @@ class Run:
         self.history = History()
         self.settings = {
             "net": repr(net), "transform": repr(transform), "loss": repr(loss), "optimizer": optimizer, "lr": lr,
-            "transform_lr": transform_lr, "weight_decay": weight_decay, "epochs": epochs, "batch_size": batch_size,
+            "transform_lr": transform_lr, "transform_max_norm": transform_max_norm, "weight_decay": weight_decay,
+            "epochs": epochs, "batch_size": batch_size,
             "augment": repr(augment), "precision": str(precision), "seed": seed, "images": list(train.images.shape),
             "pixel_sum": float(train.images.double().sum()),
             "label_sum": int((train.labels.cpu() * torch.arange(1, len(train) + 1)).sum()),  # depends on their order
@@ -284,6 +289,9 @@ class Run:
             terms = self.loss(logits_processed, logits_raw, labels, processed - images)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(terms[0]).backward()
+        if self.transform is not None and self.transform_max_norm is not None:
+            self.scaler.unscale_(self.optimizer)  # gradients of their true size
+            torch.nn.utils.clip_grad_norm_(self.transform.parameters(), self.transform_max_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()

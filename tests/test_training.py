@@ -95,6 +95,19 @@ def test_the_reported_terms_are_means_over_all_images(batch_size):
 
 # ---- the loop itself
 
+def test_long_gradients_of_the_transform_are_shortened_and_no_others():
+    def gradients(max_norm):
+        net, owner = made(small_cnn), Learnable()
+        ap.fit(net, TRAIN, VALIDATION, transform=owner, loss=ap.AntiPiracyLoss(1, 2, 5), epochs=1, batch_size=64, lr=1e-3,
+               optimizer="sgd", transform_max_norm=max_norm, **QUIET)
+        return owner.delta.grad.clone(), [parameter.grad.clone() for parameter in net.parameters()]
+
+    (free, of_net), (short, of_same_net), (as_it_is, _) = gradients(None), gradients(0.01), gradients(1e6)
+    assert short.norm() == pytest.approx(0.01, rel=1e-3) and free.norm() > 0.1
+    assert torch.allclose(short / short.norm(), free / free.norm(), atol=1e-5), "its direction stays"
+    assert all(map(torch.equal, of_net, of_same_net)) and torch.equal(as_it_is, free)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("learnable", [False, True], ids=["plain", "learnable"])
 def test_fit_does_what_an_ordinary_loop_does(optimizer, learnable):
@@ -398,7 +411,7 @@ def test_a_checkpoint_is_no_pickle_and_holds_the_random_state(tmp_path):
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"lr": 0.02}, "lr is 0.02, was 0.01"), ({"epochs": 4}, "epochs is 4, was 2"), ({"seed": 1}, "seed is 1, was 0"),
+    ({"lr": 0.02}, "lr is 0.02, was 0.01"), ({"transform_max_norm": 1.0}, "transform_max_norm is 1.0, was None"), ({"epochs": 4}, "epochs is 4, was 2"), ({"seed": 1}, "seed is 1, was 0"),
     ({"batch_size": 8}, "batch_size is 8, was 16"), ({"optimizer": "sgd"}, "optimizer is sgd, was adam"),
     ({"weight_decay": 0.1}, "weight_decay is 0.1, was 0.0"), ({"augment": ap.Augment(1)}, r"augment is Augment\(crop=1"),
     ({"transform": ap.Fixed((1, 8, 8), 0.2, 0.2, seed=5)}, "transform is .*sigma=0.2.* was .*sigma=0.1"),
