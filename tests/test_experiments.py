@@ -182,7 +182,7 @@ def test_a_record_says_what_was_asked(trained):
 @pytest.mark.parametrize("transform", experiments.TRANSFORMS)
 def test_a_record_says_what_came_out_and_the_weights_give_it_again(trained, transform):
     folder, small, made, _ = trained
-    net, owner, record = ap.pretrained(transform=transform, folder=folder)
+    net, owner, record = ap.pretrained(transform=transform, size="mini", folder=folder)
     assert record == made[transform] and not net.training
     test = record["came_out"]["test"]
     expected = {"accuracy": None} if transform == "baseline" else {"authorized": owner, "unauthorized": None}
@@ -203,7 +203,7 @@ def test_the_same_run_gives_the_same_weights_and_another_seed_others(trained, tm
                                     recipe=recipe) for seed in (0, 1))
     assert again["came_out"] == made["fixed"]["came_out"]
     assert other["came_out"]["weights"]["sha256"] != made["fixed"]["came_out"]["weights"]["sha256"]
-    assert not torch.equal(ap.pretrained(seed=1, folder=tmp_path).transform.key, ap.pretrained(folder=tmp_path).transform.key)
+    assert not torch.equal(*(ap.pretrained(size="mini", seed=seed, folder=tmp_path).transform.key for seed in (0, 1)))
 
 
 def test_without_keep_weights_the_record_has_none(trained, tmp_path, monkeypatch):
@@ -213,7 +213,7 @@ def test_without_keep_weights_the_record_has_none(trained, tmp_path, monkeypatch
                              progress=False, recipe=recipe)
     assert "weights" not in record["came_out"] and not list(tmp_path.rglob("*.safetensors"))
     with pytest.raises(RecordError, match="resnet20/baseline/seed0 is recorded, but its weights are not stored"):
-        ap.pretrained(transform="baseline", folder=tmp_path)
+        ap.pretrained(transform="baseline", size="mini", folder=tmp_path)
 
 
 def test_a_run_stopped_with_ctrl_c_is_not_recorded(tmp_path, monkeypatch):
@@ -229,22 +229,22 @@ def test_altered_weights_are_refused(folder):
     content[-1] ^= 1
     file.write_bytes(content)
     with pytest.raises(RecordError, match="seed0.safetensors is altered or truncated: expected SHA-256 .*, found .* Restore"):
-        ap.pretrained(folder=folder)
+        ap.pretrained(size="mini", folder=folder)
 
 
 def test_truncated_and_missing_weights_are_refused(folder):
     file = next(folder.glob("*/resnet20/fixed/*.safetensors"))
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(RecordError, match=r"is altered or truncated.*\(1,000 bytes\)"):
-        ap.pretrained(folder=folder)
+        ap.pretrained(size="mini", folder=folder)
     file.unlink()
     with pytest.raises(RecordError, match="seed0.safetensors is missing"):
-        ap.pretrained(folder=folder)
+        ap.pretrained(size="mini", folder=folder)
 
 
 def test_a_network_that_is_not_there_is_refused(folder):
     with pytest.raises(RecordError, match="seed5.json: no such record"):
-        ap.pretrained(seed=5, folder=folder)
+        ap.pretrained(size="mini", seed=5, folder=folder)
 
 
 def test_weights_are_no_pickle_and_hold_network_and_key(trained):
@@ -334,7 +334,7 @@ def test_attacks_are_recorded(attacked, folder, trained, transform, expected):
 def test_a_thief_of_a_recorded_attack_sees_the_validation_images_and_pairs_of_training_images_only(attacked, trained):
     small = trained[1]
     _, given = attacked("generator")
-    owner = ap.pretrained(transform="generator", folder=trained[0]).transform
+    owner = ap.pretrained(transform="generator", size="mini", folder=trained[0]).transform
     assert {name for name, *_ in given} == {"direct", "brightness", "input_only", "pair"}
     for name, images, *rest in given:
         assert torch.equal(images, small.validation.images)
