@@ -310,6 +310,7 @@ def device_name(device):
 
 
 THIEF_IMAGES = 2000                  # raw ones without labels, by which the thief judges his tries
+THIEF_SIGMA = 0.1                    # of guessed keys against a transform that has no σ of its own
 PAIRS = (1, 10, 100)                 # how many the thief holds,
 SHARES = (0.1, 0.5, 1.0)             # and, the source's, which share of the training images
 THIEF_WIDTHS = (16, 64)              # the owner's, and larger
@@ -361,7 +362,7 @@ def all_attacks(net, transform, recipe, data, draws, tries, seed):
     shifts = torch.linspace(-0.2, 0.2, 17).tolist()
     yield "direct", partial(attacks.direct, net, images), {}
     yield "brightness", partial(attacks.brightness, net, images, shifts, clip), {"shifts": shifts}
-    strengths = {"input_only": recipe["sigma"]}
+    strengths = {"input_only": transform.sigma if isinstance(transform, Fixed) else THIEF_SIGMA}
     if not isinstance(transform, Fixed):
         strengths["input_only_matched"] = attacks.matched_sigma(perturbation_size(transform, images).rms, recipe["p"])
     for attack, sigma in strengths.items():
