@@ -66,12 +66,14 @@ RECIPES = {
 }
 # The same for the full sets. In single trials on the validation split the plain ResNet-20 passed the source's baseline
 # within six epochs, but with a fixed key it was still a point behind its own baseline after ten, so it gets twelve.
-# "auto" is the fastest precision of the device, which the record names: bfloat16 is several times faster than float32
-# where the processor has it, and slower where it has not. Digits must not be mirrored.
+# σ = 0.1 cost the owner 1.1 points of validation accuracy there; 0.05 and 0.025 cost half of that (recorded sweep over
+# sigma), so it is the smallest of the three. "auto" is the fastest precision of the device, which the record names:
+# bfloat16 is several times faster than float32 where the processor has it, and slower where it has not. Digits must not
+# be mirrored.
 FULL_RECIPES = {
     ("mnist", "simple_cnn"): Recipe(precision="auto"),
     ("fashion_mnist", "simple_cnn"): Recipe(precision="auto"),
-    ("fashion_mnist", "resnet20"): replace(RECIPES["resnet20"], epochs=12, precision="auto"),
+    ("fashion_mnist", "resnet20"): replace(RECIPES["resnet20"], epochs=12, sigma=0.025, precision="auto"),
     ("cifar10", "resnet20"): replace(RECIPES["resnet20"], epochs=30, crop=4, precision="auto"),
 }
 FULL_RECIPES["cifar10_jpeg", "resnet20"] = FULL_RECIPES["cifar10", "resnet20"]
