@@ -197,6 +197,19 @@ def test_a_key_and_a_picture_drawn_by_hand_an_upload_and_an_own_network(play, tm
 
 # ---- everybody's page
 
+def test_a_finger_draws_on_a_phone(play):
+    page = play(viewport={"width": 390, "height": 800}, has_touch=True)
+    page.locator("#pg-clear").click()
+    page.evaluate("document.querySelector('#pg-key').scrollIntoView({block: 'center'})")
+    area = page.locator("#pg-key canvas").bounding_box()
+    page.touchscreen.tap(area["x"] + 9.5 * area["width"] / 28, area["y"] + 18.5 * area["height"] / 28)
+    pixels = np.array(page.evaluate("playground.key()")).reshape(28, 28)
+    assert pixels[18, 9] == pytest.approx(0.1) and np.count_nonzero(pixels) == 1
+    page.locator("#pg-network").select_option("learned")
+    page.wait_for_function("playground.shown().network === 'learned'")
+    assert wait(page)["yours"][1] == 256 and page.problems == []
+
+
 @pytest.mark.parametrize("theme, width", [("light", 1280), ("dark", 390)])
 def test_it_fits_the_screen_and_axe_finds_nothing(theme, width, play):
     page = play(viewport={"width": width, "height": 800}, color_scheme=theme, reduced_motion="reduce", has_touch=width < 400)

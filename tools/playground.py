@@ -17,7 +17,7 @@ TARGET = ROOT / "_vendor" / "playground"
 ENGINE = ROOT / "_vendor" / "vendor" / "onnxruntime"
 PACKAGE = ROOT / "apdnn_lite"
 
-SIZE = "mini"  # the data set the networks were trained on: "mini" or "full"
+SIZE = "full"  # the data set the networks were trained on: "mini" or "full"
 DATASET, NETWORK, SEED = "fashion_mnist", "resnet20", 0
 TRANSFORMS = ("baseline", "fixed", "learned", "generator")
 IMAGES = 256   # of the mini test set, its first ones; they come in no order of classes
