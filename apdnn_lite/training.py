@@ -229,7 +229,7 @@ class Run:
         before, start = self.history.seconds, time.perf_counter()
         first = len(self.history.epochs)
         bar = tqdm(total=self.epochs * self.steps_per_epoch, initial=first * self.steps_per_epoch, unit="batch",
-                   desc=f"epoch {first + 1}/{self.epochs}", disable=not progress, ncols=90,
+                   desc=f"epoch {min(first + 1, self.epochs)}/{self.epochs}", disable=not progress, ncols=90,
                    file=sys.stdout, ascii=False, mininterval=0.5)  # a notebook shows standard error in red
         try:
             for epoch in range(first, self.epochs):

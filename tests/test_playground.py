@@ -17,6 +17,8 @@ PAGE = "book/playground.html"
 AXE = ROOT / "_vendor" / ".tests" / "axe.min.js"
 TEST = ap.load("fashion_mnist").test[:256]
 CONTENTS = BUILT / "playground" / "playground.json"
+SHIPPED = json.loads(CONTENTS.read_text(encoding="utf-8")) if CONTENTS.is_file() else {}
+SIGMA, P = SHIPPED.get("sigma"), SHIPPED.get("p")  # where the sliders begin: those of the owner's fixed key
 
 pytestmark = pytest.mark.skipif(not CONTENTS.is_file(), reason="the book was built without the playground: run `make book`")
 
@@ -85,7 +87,7 @@ def test_the_accuracies_shown_are_those_of_python_whatever_is_moved(play):
     shown = wait(page)
     key = as_transform(page.evaluate("playground.key()"))
     # seed 1, number 0 of the page is guess 0 of the package
-    guess = ap.attacks.input_only(net, TEST.images[:2], 0.1, 0.2, draws=2, seed=1).transforms
+    guess = ap.attacks.input_only(net, TEST.images[:2], SIGMA, P, draws=2, seed=1).transforms
     assert torch.equal(key.delta, guess[0].key)
     assert near(shown["authorized"], count(net, owner)) and near(shown["unauthorized"], count(net))
     assert near(shown["yours"], count(net, key)) and len(shown["tries"]) == 1
@@ -111,7 +113,7 @@ def test_the_accuracies_shown_are_those_of_python_whatever_is_moved(play):
     net, owner = trained("generator")
     shown = wait(page)
     assert near(shown["authorized"], count(net, owner)) and near(shown["unauthorized"], count(net))
-    record = ap.records("fashion_mnist", "resnet20", "generator", json.loads(CONTENTS.read_text())["size"])[0]
+    record = ap.records("fashion_mnist", "resnet20", "generator", SHIPPED["size"])[0]
     assert f"authorized {record['came_out']['test']['authorized']['accuracy']:.1%}" in page.locator("#pg-record").inner_text().replace(" %", "%")
     assert page.problems == []
 
@@ -150,13 +152,13 @@ def test_a_key_and_a_picture_drawn_by_hand_an_upload_and_an_own_network(play, tm
     page.get_by_label("−σ", exact=True).check()
     page.mouse.click(*at(22, 4))
     expected = np.zeros((28, 28))
-    expected[20, 4:13], expected[22, 4] = 0.1, -0.1
+    expected[20, 4:13], expected[22, 4] = SIGMA, -SIGMA
     assert np.allclose(pixels(), expected)
     grid.focus()
     for press in ("ArrowDown", "ArrowRight", "+", "ArrowRight", "-", "ArrowRight", "Space"):
         page.keyboard.press(press)
     assert page.locator("#pg-key .pg-where").inner_text() == "row 24, column 8: −σ"
-    expected[23, 5:8] = 0.1, -0.1, -0.1
+    expected[23, 5:8] = SIGMA, -SIGMA, -SIGMA
     page.keyboard.press("0")
     expected[23, 7] = 0
     assert np.allclose(pixels(), expected)
@@ -204,7 +206,7 @@ def test_a_finger_draws_on_a_phone(play):
     area = page.locator("#pg-key canvas").bounding_box()
     page.touchscreen.tap(area["x"] + 9.5 * area["width"] / 28, area["y"] + 18.5 * area["height"] / 28)
     pixels = np.array(page.evaluate("playground.key()")).reshape(28, 28)
-    assert pixels[18, 9] == pytest.approx(0.1) and np.count_nonzero(pixels) == 1
+    assert pixels[18, 9] == pytest.approx(SIGMA) and np.count_nonzero(pixels) == 1
     page.locator("#pg-network").select_option("learned")
     page.wait_for_function("playground.shown().network === 'learned'")
     assert wait(page)["yours"][1] == 256 and page.problems == []
@@ -237,7 +239,7 @@ def test_it_can_be_used_by_keyboard_alone(open_page):
             break
         if reached[-1] == "pg-sigma":
             page.keyboard.press("ArrowRight")
-            assert page.locator("#pg-sigma-value").inner_text() == "0.11"
+            assert page.locator("#pg-sigma-value").inner_text() == f"{SIGMA + 0.005:.3f}"
         visible = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert visible != "none" or not str(reached[-1]).startswith("pg-"), f"the focus on {reached[-1]} is not seen"
     order = [each for each in reached if str(each).startswith("pg-")]
@@ -256,9 +258,8 @@ def test_nothing_is_downloaded_before_the_reader_asks(open_page):
     page.reload(wait_until="networkidle")
     assert page.locator("#pg-load").is_enabled() and page.locator("#pg-gallery").is_hidden()
     assert [url for url in asked if url.endswith((".onnx", ".wasm", ".bin"))] == []
-    contents = json.loads(CONTENTS.read_text(encoding="utf-8"))
-    first = next(network for network in contents["networks"] if network["name"] == "fixed")
-    total = sum(file["compressed"] for file in (first, contents["images"], *contents["engine"].values()))
+    first = next(network for network in SHIPPED["networks"] if network["name"] == "fixed")
+    total = sum(file["compressed"] for file in (first, SHIPPED["images"], *SHIPPED["engine"].values()))
     assert total <= 5_000_000 and f"{total / 1e6:.1f} MB" in page.locator(".pg-offer").inner_text()
 
 
@@ -268,7 +269,7 @@ def test_as_a_file_it_says_how_to_serve_it_and_shows_what_is_recorded(browser, b
     assert "make serve" in page.locator("#pg-problem").inner_text() and page.locator("#pg-load").is_hidden()
     rows = page.locator(".playground-records tbody tr")
     assert rows.count() == 4
-    record = ap.records("fashion_mnist", "resnet20", "fixed", json.loads(CONTENTS.read_text())["size"])[0]["came_out"]["test"]
+    record = ap.records("fashion_mnist", "resnet20", "fixed", SHIPPED["size"])[0]["came_out"]["test"]
     for what in ("authorized", "unauthorized"):
         assert f"{100 * record[what]['accuracy']:.1f}" in rows.nth(1).inner_text()
     page.close()

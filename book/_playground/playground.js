@@ -266,7 +266,7 @@ function drawKey() {
 }
 
 function keyChanged() {
-  $("sigma-value").textContent = state.sigma.toFixed(2);
+  $("sigma-value").textContent = state.sigma.toFixed(3);
   $("p-value").textContent = state.p.toFixed(2);
   $("seed").value = state.seed;
   $("draw").value = state.draw;
@@ -365,7 +365,7 @@ function showGallery() {
     yours.update(unlock(own), state.yours.logits.get(index), label);
   });
   $("scale").textContent = limit > 1e-3
-    ? `Change: the owner's perturbation, ${(1 / limit).toFixed(0)} times amplified. Blue is darker, red brighter; full colour is ±${limit.toFixed(2)} of the range from black to white.`
+    ? `Change: the owner's perturbation, ${(1 / limit).toFixed(0)} times amplified. Blue is darker, red brighter; full colour is ±${limit.toFixed(3)} of the range from black to white.`
     : "Change: none, the network has no transform.";
 }
 
