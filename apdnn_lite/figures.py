@@ -137,24 +137,29 @@ def curve(x, series, xlabel, ylabel, marks=None):
 class Table:
     """A table that a notebook shows as such, and anything else as text.
 
-    header: the names of the columns. rows: for each row as many cells, shown by ``str``; None is an empty one.
+    header: the names of the columns. rows: for each row as many cells, shown by ``str``; None is an empty one. A row that
+        is a string is a heading over those that follow.
     Raises ValueError if a row has more cells than the header, or fewer.
     """
 
     def __init__(self, header, rows):
         self.header = [str(name) for name in header]
-        self.rows = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        self.rows = [row if isinstance(row, str) else ["" if cell is None else str(cell) for cell in row] for row in rows]
         for row in self.rows:
-            if len(row) != len(self.header):
+            if not isinstance(row, str) and len(row) != len(self.header):
                 raise ValueError(f"expected {len(self.header)} cells in each row, as many as column names, got {row}")
 
     def __repr__(self):
-        widths = [max(map(len, column)) for column in zip(self.header, *self.rows)]
-        lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
-                 for line in (self.header, *self.rows))
-        return "\n".join(lines)
+        cells = [row for row in self.rows if not isinstance(row, str)]
+        widths = [max(map(len, column)) for column in zip(self.header, *cells)]
+        line = lambda row: "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()  # noqa: E731
+        return "\n".join(row if isinstance(row, str) else line(row) for row in (self.header, *self.rows))
 
     def _repr_html_(self):
-        line = lambda tag, cells: "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"  # noqa: E731
+        def line(tag, row):
+            if isinstance(row, str):
+                return f'<tr><th colspan="{len(self.header)}" scope="rowgroup">{html.escape(row)}</th></tr>'
+            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
+
         return ('<table class="table"><thead>' + line("th", self.header) + "</thead><tbody>"
                 + "".join(line("td", row) for row in self.rows) + "</tbody></table>")

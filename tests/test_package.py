@@ -148,5 +148,8 @@ def test_a_table_is_text_and_html():
     assert repr(table) == "attack      accuracy, %\none <pair>  90.5\ndirect"
     assert table._repr_html_() == ('<table class="table"><thead><tr><th>attack</th><th>accuracy, %</th></tr></thead><tbody>'
                                    "<tr><td>one &lt;pair&gt;</td><td>90.5</td></tr><tr><td>direct</td><td></td></tr></tbody></table>")
+    headed = figures.Table(["attack", "accuracy, %"], ["with <a> key", ("one", 90.5)])
+    assert repr(headed) == "attack  accuracy, %\nwith <a> key\none     90.5"
+    assert '<tr><th colspan="2" scope="rowgroup">with &lt;a&gt; key</th></tr><tr><td>one</td>' in headed._repr_html_()
     with pytest.raises(ValueError, match="expected 2 cells in each row"):
         figures.Table(["a", "b"], [(1, 2, 3)])
