@@ -18,6 +18,12 @@ from apdnn_lite import widgets
 # ---- sliders
 
 
+@pytest.fixture(autouse=True)
+def no_figure_open():
+    """Whatever tests ran before in this process: a figure that is open afterwards was left open here."""
+    plt.close("all")
+
+
 def test_a_slider_goes_over_its_values():
     slider = widgets.slider("σ", (0.05, 0.1, 0.2), 0.1)
     assert isinstance(slider, ipywidgets.SelectionSlider) and slider.value == 0.1 and slider.description == "σ"
