@@ -78,8 +78,8 @@ FULL_RECIPES = {
 }
 FULL_RECIPES["cifar10_jpeg", "resnet20"] = FULL_RECIPES["cifar10", "resnet20"]
 # But for this: SGD at 0.1 and at 0.01 made the generator diverge, and 0.003 nearly did. Chapter 8 shows why. At 0.001 its
-# perturbation still blew up now and then, on a full set without end. Shortening long gradients cured that on the mini
-# set (a recorded sweep over transform_max_norm), so the full sets have it.
+# perturbation still blew up now and then. Shortening long gradients cured that in the one run of the mini set in which it
+# was tried (a recorded sweep over transform_max_norm), so the full sets have it.
 EXCEPTIONS = {("mini", "resnet20", "generator"): {"transform_lr": 1e-3},
               ("full", "resnet20", "generator"): {"transform_lr": 1e-3, "transform_max_norm": 1.0}}
 TRANSFORMS = ("baseline", "fixed", "fixed-clipped", "learned", "generator")

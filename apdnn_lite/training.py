@@ -123,7 +123,7 @@ def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_si
     transform_lr: the peak for the transform's parameters, by default ``lr``. SGD at a network's usual
         0.1 is too much for a generator: one bias of it moves every pixel, and ‖x_p − x_r‖₂² sums over them.
     transform_max_norm: a gradient of the transform's parameters that is longer is shortened to this norm
-        (Pascanu, Mikolov and Bengio, 2013): one batch in a hundred would else throw a generator far off.
+        (Pascanu, Mikolov and Bengio, 2013): a single batch can else throw a generator far off.
     optimizer: "adam" or "sgd" (Nesterov, momentum 0.9).
     weight_decay: of the network only; on a transform it would be a hidden γ.
     augment: a function of a batch of raw images and a generator, such as :class:`Augment`.
@@ -366,7 +366,7 @@ class Run:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.device)
         self.history.epochs, self.history.seconds = header["epochs"], header["seconds"]
-        self.history.training_seconds = header["training_seconds"]
+        self.history.training_seconds = header.get("training_seconds", header["seconds"])  # older checkpoints
 
     def random_state(self):
         state = {"generator": self.generator.get_state(), "torch": torch.get_rng_state()}
