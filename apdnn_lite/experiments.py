@@ -74,7 +74,7 @@ FULL_RECIPES = {
     ("mnist", "simple_cnn"): Recipe(precision="auto"),
     ("fashion_mnist", "simple_cnn"): Recipe(precision="auto"),
     ("fashion_mnist", "resnet20"): replace(RECIPES["resnet20"], epochs=12, sigma=0.025, precision="auto"),
-    ("cifar10", "resnet20"): replace(RECIPES["resnet20"], epochs=30, crop=4, precision="auto"),
+    ("cifar10", "resnet20"): replace(RECIPES["resnet20"], epochs=20, crop=4, sigma=0.025, precision="auto"),
 }
 FULL_RECIPES["cifar10_jpeg", "resnet20"] = FULL_RECIPES["cifar10", "resnet20"]
 # But for this: SGD at 0.1 and at 0.01 made the generator diverge, and 0.003 nearly did. Chapter 8 shows why. At 0.001 its
