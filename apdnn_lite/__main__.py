@@ -55,7 +55,8 @@ def parser():
     vary.add_argument("--vary", required=True, metavar="SETTING", help="what to vary, such as gamma, sigma or width")
     vary.add_argument("--values", required=True, nargs="+", metavar="VALUE")
     vary.add_argument("--folder", type=Path, default=experiments.SWEEPS, help="where the records lie")
-    attack = command("attack", run_attacks, "attack networks whose weights are stored, and record what came out",
+    attack = command("attack", run_attacks, "attack networks whose weights are stored, and record what came out; of "
+                     "a recorded attack only what its record lacks is run",
                      named, where, device)
     attack.add_argument("--draws", type=int, default=100, help="keys that the input-only attack guesses (default: 100)")
     attack.add_argument("--tries", type=int, default=10, help="generators that the pair attack trains (default: 10)")

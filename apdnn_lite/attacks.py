@@ -8,7 +8,7 @@ Every attack raises ValueError if the images are no tensor (N, C, H, W); a whole
 for it holds labels.
 
 Threats: Chen and Wu (2018), direct piracy, the input-only attack and the pair attack; the
-brightness shift and the thief's own choice are ours.
+brightness shift, climbing and the thief's own choice are ours.
 """
 
 import math
@@ -16,7 +16,7 @@ import math
 import numpy as np
 import torch
 
-from .evaluate import predict
+from .evaluate import device_of, evaluating, predict
 from .transforms import Candidates, Fixed, Generator, Identity, Learned, Shift
 
 
@@ -58,6 +58,41 @@ def matched_sigma(rms, p):
     For a thief who knows how strong the owner's perturbation is, in pixels of [0, 1], but not its form.
     """
     return rms / math.sqrt(2 * p)
+
+
+def climb(net, images, tries=10, steps=20, lr=0.01, batch_size=200, sigma=0.03, seed=0, clip=False):
+    """Climb instead of guessing. The thief has the network and raw images (N, C, H, W), and nothing of the owner's.
+
+    Each try starts from normal noise of its own, of standard deviation ``sigma`` in pixels of [0, 1], and
+    changes this one perturbation of all images so that the thief's own score rises (:func:`information`, which
+    needs no label): by Adam with learning rate ``lr``, ``steps`` batches of ``batch_size`` raw images. It is the idea by
+    which Liang, Hu and Feng (2020) fit a network to new images; here the network stays and the images change.
+
+    clip: whether he clips processed images, as the owner may.
+    Raises ValueError if there is nothing to try.
+    """
+    check_raw(images)
+    if min(tries, steps, batch_size) < 1:
+        raise ValueError(f"tries, steps and batch_size must be at least 1, got {tries}, {steps} and {batch_size}")
+    images, shape = images.to(device_of(net)), tuple(images.shape[1:])
+    thieves = []
+    with evaluating(net):
+        for each in np.random.SeedSequence(seed).spawn(tries):
+            thief = Learned(shape, sigma, each, clip).to(images.device)
+            thieves.append(raise_score(net, images, thief, steps, lr, batch_size, each))
+    return candidates(net, images, thieves)
+
+
+def raise_score(net, images, thief, steps, lr, batch_size, seed):
+    """Change the thief's perturbation until the network's answers tell more of the images; returns it, frozen."""
+    optimizer = torch.optim.Adam([thief.delta], lr, maximize=True)
+    generator = torch.Generator().manual_seed(int(seed.generate_state(1)[0]))
+    for _ in range(steps):
+        index = torch.randperm(len(images), generator=generator)[:batch_size].to(images.device)
+        score = information(net(thief(images[index])))
+        thief.delta.grad, = torch.autograd.grad(score, [thief.delta])  # of the perturbation alone: the network stays
+        optimizer.step()
+    return thief.requires_grad_(False).eval()
 
 
 def pair(net, images, raw, processed, width=16, activation="tanh", form="convolutional", tries=10, steps=500, lr=0.01,
@@ -138,6 +173,11 @@ def candidates(net, images, transforms):
 
 
 def decisiveness(logits):
+    """The thief's score of a candidate: :func:`information` of the answers it gets, as a number."""
+    return information(logits).item()
+
+
+def information(logits):
     """How much the network's answers tell of the image, in nats; needs no label.
 
     The mutual information of image and answer, H(mean of q) − mean of H(q), q the softmax of the
@@ -145,10 +185,11 @@ def decisiveness(logits):
     does not recognise its input tends to doubt, or to give everything one answer, and scores low.
     The criterion is that of Bridle, Heading and MacKay (1991) for clustering.
     """
-    q = logits.softmax(dim=1)
-    return (entropy(q.mean(dim=0)) - entropy(q).mean()).item()
+    log_q = logits.log_softmax(dim=1)
+    log_mean = log_q.logsumexp(dim=0) - math.log(len(logits))  # by logarithms, for the gradient of 0 log 0 is none
+    return entropy(log_mean) - entropy(log_q).mean()
 
 
-def entropy(q):
-    """−Σ q log q over the last dimension, with 0 log 0 = 0."""
-    return torch.special.entr(q).sum(dim=-1)
+def entropy(log_q):
+    """−Σ q log q over the last dimension, of logarithms of probabilities, in nats."""
+    return -(log_q.exp() * log_q).sum(dim=-1)

@@ -324,7 +324,8 @@ def run_attacks(name, folder=None, draws=100, tries=10, device="auto"):
     The thief's images are the first 2,000 validation images without their labels, his pairs are training
     images and what the owner makes of them (of a full set, the validation images too: the source's
     shares are of all 60,000); accuracies are those on the test set. What is done is kept in a file
-    beside the record: stopped at any moment, the next call goes on after the last finished attack.
+    beside the record: stopped at any moment, the next call goes on after the last finished attack, and a
+    finished record gets those that it lacks. Each attack names the commit it was run from.
     """
     found = environment()
     device = pick_device(device)
@@ -337,11 +338,7 @@ def run_attacks(name, folder=None, draws=100, tries=10, device="auto"):
              "tries": tries, "rounded_to_8_bits": False}
     path = record_path(name, folder).with_suffix(".attacks.json")
     unfinished = path.with_suffix(".unfinished")
-    came_out, before = {}, 0.0
-    if unfinished.exists():
-        kept = read_record(unfinished)
-        if kept["asked"] == asked:
-            came_out, before = kept["came_out"], kept["how"]["seconds"]
+    came_out, before = attacked_already((path, unfinished), asked)
     began = time.perf_counter()
     for attack, guess, settings in all_attacks(net, transform, trained["asked"]["recipe"], data, draws, tries,
                                                name.seed):
@@ -350,12 +347,23 @@ def run_attacks(name, folder=None, draws=100, tries=10, device="auto"):
         guesses = guess()
         result = access(net, data.test, guesses)
         came_out[attack] = settings | {"accuracies": list(result.accuracies), "scores": list(guesses.scores),
-                                       "picked": guesses.picked, "images": result.images}
+                                       "picked": guesses.picked, "images": result.images, "commit": found["commit"]}
         how = found | {"device": device_name(device), "seconds": round(before + time.perf_counter() - began, 1)}
         write_record(unfinished, asked, came_out, how)
-    record = write_record(path, asked, came_out, read_record(unfinished)["how"])
-    unfinished.unlink()
-    return record
+    if unfinished.exists():
+        os.replace(unfinished, path)
+    return read_record(path)
+
+
+def attacked_already(files, asked):
+    """What came out of the same attacks in the last of the ``files`` that holds some, and the seconds they took."""
+    came_out, seconds = {}, 0.0
+    for record in (read_record(file) for file in files if file.exists()):
+        if record["asked"] == asked:
+            came_out, seconds = record["came_out"], record["how"]["seconds"]
+            for earlier in came_out.values():  # records did not always name it for each attack
+                earlier.setdefault("commit", record["how"]["commit"])
+    return came_out, seconds
 
 
 def all_attacks(net, transform, recipe, data, draws, tries, seed):
@@ -370,6 +378,7 @@ def all_attacks(net, transform, recipe, data, draws, tries, seed):
     for attack, sigma in strengths.items():
         settings = {"sigma": sigma, "p": recipe["p"]}
         yield attack, partial(attacks.input_only, net, images, **settings, draws=draws, seed=seed, clip=clip), settings
+    yield "climb", partial(attacks.climb, net, images, tries=tries, seed=seed, clip=clip), {}
     raw = data.train.images if data.size == "mini" else torch.cat([data.train.images, data.validation.images])
     with torch.no_grad():
         processed = torch.cat([transform(batch) for batch in raw.split(1000)])

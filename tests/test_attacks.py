@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import TinyCNN, same, softmax, state_of, toy_linear, toy_split
+from toys import Linear, TinyCNN, same, softmax, state_of, toy_linear, toy_split
 
 import apdnn_lite as ap
 from apdnn_lite import attacks
@@ -17,6 +17,7 @@ ATTACKS = {
     "direct": attacks.direct,
     "brightness": attacks.brightness,
     "input_only": lambda net, images: attacks.input_only(net, images, sigma=0.1, p=0.2, draws=3),
+    "climb": lambda net, images: attacks.climb(net, images, tries=2, steps=3, batch_size=7),
     "pair": lambda net, images: attacks.pair(net, images, *pairs_of(ap.Shift(0.1)), width=2, tries=2, steps=3),
     "pair_universal": lambda net, images: attacks.pair_universal(net, images, *pairs_of(ap.Shift(0.1))),
 }
@@ -35,13 +36,14 @@ def test_each_attack_takes_what_its_adversary_has_and_nothing_else():
         "direct": ({"net", "images"}, set()),
         "brightness": ({"net", "images"}, {"shifts", "clip"}),
         "input_only": ({"net", "images", "sigma", "p"}, {"draws", "seed", "clip"}),
+        "climb": ({"net", "images"}, {"tries", "steps", "lr", "batch_size", "sigma", "seed", "clip"}),
         "pair": ({"net", "images", "raw", "processed"},
                  {"width", "activation", "form", "tries", "steps", "lr", "batch_size", "seed", "clip"}),
         "pair_universal": ({"net", "images", "raw", "processed"}, {"clip"}),
     }
     found = {name: inspect.signature(function).parameters.values()
              for name, function in inspect.getmembers(attacks, inspect.isfunction)
-             if function.__module__ == attacks.__name__ and function is not attacks.candidates
+             if function.__module__ == attacks.__name__ and function not in (attacks.candidates, attacks.raise_score)
              and "net" in inspect.signature(function).parameters}
     assert found.keys() == has.keys()
     for name, parameters in found.items():
@@ -101,10 +103,16 @@ def test_decisiveness_of_extreme_answers():
     assert attacks.decisiveness(torch.zeros(3, 4)) == pytest.approx(0, abs=1e-6)  # nothing but doubt
 
 
+def test_the_score_can_be_climbed_from_answers_that_are_as_sure_as_float32_can_tell():
+    logits = torch.tensor([[200.0, 0.0, -200.0], [0.0, 200.0, -200.0]], requires_grad=True)
+    attacks.information(logits).backward()
+    assert logits.grad.isfinite().all()
+
+
 def test_entropy():
-    q = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.2, 0.3, 0.5]])
+    q = torch.tensor([[0.5, 0.5, 1e-30], [1.0, 1e-30, 1e-30], [0.2, 0.3, 0.5]])
     expected = [math.log(2), 0, -(0.2 * math.log(0.2) + 0.3 * math.log(0.3) + 0.5 * math.log(0.5))]
-    assert attacks.entropy(q).tolist() == pytest.approx(expected)
+    assert attacks.entropy(q.log()).tolist() == pytest.approx(expected)
 
 
 def test_direct_piracy_feeds_raw_images():
@@ -163,6 +171,64 @@ def test_with_the_owners_seed_the_thief_does_not_get_the_owners_key(seed):
 def test_no_draws_are_refused():
     with pytest.raises(ValueError, match="draws must be at least 1, got 0"):
         attacks.input_only(toy_linear(), toy_split(2).images, 0.1, 0.2, draws=0)
+
+
+def locked_linear(split, strength=12.0):
+    """A linear network that is right on processed images, and gives every raw one class 0; and the owner's transform.
+
+    The owner adds a perturbation δ of his own with W·δ = −strength for class 0 and 0 for the others, which the bias undoes.
+    """
+    features = split.images.flatten(1)
+    centred = features - features.mean(dim=0)
+    weight = torch.linalg.lstsq(centred, torch.nn.functional.one_hot(split.labels, 10).float()).solution.T * 6
+    wanted = torch.zeros(10)
+    wanted[0] = -strength
+    key = ap.Learned((1, 8, 8)).requires_grad_(False)
+    key.delta.copy_(torch.linalg.lstsq(weight, wanted[:, None]).solution.view(1, 8, 8))
+    bias = -wanted - features.mean(dim=0) @ weight.T
+    return Linear(weight.tolist(), bias.tolist()), key
+
+
+def test_climbing_opens_a_lock_without_a_label_or_a_guess():
+    split = toy_split(40)
+    net, key = locked_linear(split)
+    owner = ap.access(net, split, key)
+    assert owner.unauthorized == 0.1 and owner.authorized > 0.9, "the toy is no lock"
+    start = attacks.candidates(net, split.images, [ap.Learned((1, 8, 8), 0.03, seed=1)])
+    found = attacks.climb(net, split.images, tries=3, steps=50, lr=0.02, batch_size=40)
+    assert min(found.scores) > start.scores[0] + 0.5, "the score did not rise"
+    assert ap.access(net, split, found).picked > 0.9
+
+
+def test_climbing_goes_up_the_gradient_of_the_score():
+    """One step of Adam changes each pixel by the learning rate, in the direction in which the score rises."""
+    net, images = toy_linear(), toy_split(12).images
+    start = np.random.SeedSequence(3).spawn(1)[0]
+    began = ap.Learned((1, 8, 8), 0.03, start).delta.detach()
+    moved = attacks.climb(net, images, tries=1, steps=1, lr=1e-3, batch_size=12, seed=3).transforms[0].delta - began
+    weight, bias = net.weight.detach().double().numpy(), net.bias.detach().double().numpy()
+    score = lambda delta: information((images.double().numpy() + delta).reshape(12, -1) @ weight.T + bias)  # noqa: E731
+    for pixel in range(0, 64, 7):
+        step = np.zeros((1, 8, 8))
+        step.flat[pixel] = 1e-5
+        slope = score(began.numpy() + step) - score(began.numpy() - step)
+        assert moved.flatten()[pixel] == pytest.approx(1e-3 * np.sign(slope), rel=0.01)
+
+
+def test_climbing_follows_its_seed_and_each_try_starts_anew():
+    net, images = toy_linear(), toy_split(12).images
+    climbed = lambda seed: [thief.delta for thief in  # noqa: E731
+                            attacks.climb(net, images, tries=2, steps=2, batch_size=5, seed=seed).transforms]
+    assert all(map(torch.equal, climbed(4), climbed(4))) and not torch.equal(climbed(4)[0], climbed(5)[0])
+    assert not torch.equal(*climbed(4))
+    clipped = attacks.climb(net, images, tries=1, steps=1, sigma=2.0, clip=True).transforms[0]
+    assert clipped.clip and clipped(images).min() >= 0
+
+
+@pytest.mark.parametrize("options", [{"tries": 0}, {"steps": 0}, {"batch_size": 0}])
+def test_nothing_to_climb_is_refused(options):
+    with pytest.raises(ValueError, match="tries, steps and batch_size must be at least 1, got"):
+        attacks.climb(toy_linear(), toy_split(4).images, **options)
 
 
 def test_the_pick_uses_no_label():

@@ -122,7 +122,7 @@ def test_attack_prints_what_came_out(tiny, capsys):
     arguments = ["attack", "fashion_mnist", "resnet20", "fixed", "--folder", str(tiny), "--device", "cpu", "--draws"]
     assert cli.main([*arguments, "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(", ")[1].split(":")[0] for line in lines][:4] == ["direct", "brightness", "input_only", "pair_1"]
+    assert [line.split(", ")[1].split(":")[0] for line in lines][:4] == ["direct", "brightness", "input_only", "climb"]
     assert (tiny / "fashion_mnist-mini/resnet20/fixed/seed0.attacks.json").exists()
     assert cli.main(["list", "--folder", str(tiny)]) == 0 and len(capsys.readouterr().out.splitlines()) == 1
     assert cli.main([*arguments, "0"]) == 1

@@ -287,13 +287,16 @@ def attacked(folder, trained, monkeypatch):
     small, given = trained[1], []
     monkeypatch.setattr(experiments.sets, "load", lambda *arguments: small)
     monkeypatch.setattr(experiments, "PAIRS", (1, 3))
-    for attack in ("direct", "brightness", "input_only", "pair", "pair_universal"):
+    for attack in ("direct", "brightness", "input_only", "climb", "pair", "pair_universal"):
         original = getattr(experiments.attacks, attack)
         monkeypatch.setattr(experiments.attacks, attack, lambda net, *rest, original=original, **options:
                             given.append((original.__name__, *rest)) or original(net, *rest, **options))
     imitate = experiments.attacks.imitate  # two steps instead of 500
     monkeypatch.setattr(experiments.attacks, "imitate", lambda thief, raw, processed, steps, *rest:
                         imitate(thief, raw, processed, 2, *rest))
+    climb = experiments.attacks.raise_score  # and of 20
+    monkeypatch.setattr(experiments.attacks, "raise_score", lambda net, images, thief, steps, *rest:
+                        climb(net, images, thief, 2, *rest))
 
     def attack(transform):
         name = experiments.checked_name("fashion_mnist", "resnet20", transform)
@@ -314,7 +317,7 @@ def test_attacks_are_recorded(attacked, folder, trained, transform, expected):
     assert record["asked"]["network_record_sha256"] == network["sha256"]
     assert record["asked"]["clip"] is (transform == "fixed-clipped")
     assert {attack: len(found["accuracies"]) for attack, found in came_out.items()} == {
-        "direct": 1, "brightness": 17, **expected}
+        "direct": 1, "brightness": 17, "climb": 2, **expected}
     unauthorized = network["came_out"]["test"]["unauthorized"]["accuracy"]
     assert came_out["direct"]["accuracies"][0] == unauthorized
     shifts = came_out["brightness"]["shifts"]
@@ -331,11 +334,28 @@ def test_attacks_are_recorded(attacked, folder, trained, transform, expected):
         assert came_out["pair_1"]["accuracies"][0] == network["came_out"]["test"]["authorized"]["accuracy"]
 
 
+def test_a_finished_record_gets_the_attacks_that_it_lacks(attacked, folder):
+    """As records have it that are older than an attack: nothing is run again, and each attack keeps its commit."""
+    whole, _ = attacked("learned")
+    path = experiments.record_path(experiments.name_of(whole), folder).with_suffix(".attacks.json")
+    older = {attack: {key: value for key, value in out.items() if key != "commit"}
+             for attack, out in whole["came_out"].items() if attack != "climb"}
+    experiments.write_record(path, whole["asked"], older, whole["how"] | {"commit": "an older one", "seconds": 1000.0})
+    again, given = attacked("learned")
+    assert [name for name, *_ in given].count("climb") == 2 and [name for name, *_ in given].count("brightness") == 1
+    commits = {attack: out.pop("commit") for attack, out in again["came_out"].items()}
+    assert commits.pop("climb") == whole["how"]["commit"] and set(commits.values()) == {"an older one"}
+    assert again["how"]["seconds"] > 1000 and not path.with_suffix(".unfinished").exists()
+    assert {attack: out for attack, out in again["came_out"].items() if attack != "climb"} == older
+    unchanged, _ = attacked("learned")
+    assert unchanged["how"] == again["how"], "nothing was lacking"
+
+
 def test_a_thief_of_a_recorded_attack_sees_the_validation_images_and_pairs_of_training_images_only(attacked, trained):
     small = trained[1]
     _, given = attacked("generator")
     owner = ap.pretrained(transform="generator", size="mini", folder=trained[0]).transform
-    assert {name for name, *_ in given} == {"direct", "brightness", "input_only", "pair"}
+    assert {name for name, *_ in given} == {"direct", "brightness", "input_only", "climb", "pair"}
     for name, images, *rest in given:
         assert torch.equal(images, small.validation.images)
         if name == "pair":
