@@ -313,6 +313,7 @@ def device_name(device):
 
 THIEF_IMAGES = 2000                  # raw ones without labels, by which the thief judges his tries
 THIEF_SIGMA = 0.1                    # of guessed keys against a transform that has no σ of its own
+CLIMB = {"steps": 20, "lr": 0.01, "batch_size": 200, "sigma": 0.03}
 PAIRS = (1, 10, 100)                 # how many the thief holds,
 SHARES = (0.1, 0.5, 1.0)             # and, the source's, which share of the training images
 THIEF_WIDTHS = (16, 64)              # the owner's, and larger
@@ -378,7 +379,7 @@ def all_attacks(net, transform, recipe, data, draws, tries, seed):
     for attack, sigma in strengths.items():
         settings = {"sigma": sigma, "p": recipe["p"]}
         yield attack, partial(attacks.input_only, net, images, **settings, draws=draws, seed=seed, clip=clip), settings
-    yield "climb", partial(attacks.climb, net, images, tries=tries, seed=seed, clip=clip), {}
+    yield "climb", partial(attacks.climb, net, images, tries=tries, seed=seed, clip=clip, **CLIMB), CLIMB
     raw = data.train.images if data.size == "mini" else torch.cat([data.train.images, data.validation.images])
     with torch.no_grad():
         processed = torch.cat([transform(batch) for batch in raw.split(1000)])
