@@ -77,6 +77,7 @@ def parser():
     drawn.add_argument("dataset", choices=data.CLASSES, metavar="DATASET", help=", ".join(data.CLASSES))
     drawn.add_argument("--network", choices=experiments.RECIPES, default="resnet20", metavar="NETWORK",
                        help="whose transforms (default: resnet20)")
+    drawn.add_argument("--classes", type=int, metavar="N", help="only the first N classes (default: all)")
     drawn.add_argument("--to", type=Path, metavar="FILE", help="a .png, .pdf or .svg file (default: DATASET.png)")
     command("check", check, "measure every stored network again and compare with its record", where, device)
     return top
@@ -161,7 +162,9 @@ def report(options):
 def picture(options):
     test = data.load(options.dataset, "full").test
     transforms, missing = tables.owners(options.dataset, options.network, options.folder)
-    chosen = [int((test.labels == label).nonzero()[0]) for label in test.labels.unique()]
+    if options.classes is not None and options.classes < 1:
+        raise ValueError(f"--classes: expected at least 1, got {options.classes}")
+    chosen = [int((test.labels == label).nonzero()[0]) for label in test.labels.unique()[:options.classes]]
     titles = [data.CLASSES[options.dataset][label] for label in test.labels[chosen]]
     file = options.to or Path(f"{options.dataset}.png")
     figures.processed(test.images[chosen], transforms, titles).savefig(file, dpi=150)

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from PIL import Image
 from toys import press_ctrl_c, toy_set
 
 from apdnn_lite import __main__ as cli
@@ -160,6 +161,12 @@ def test_the_picture_shows_what_is_recorded_and_says_what_is_not(tiny, tmp_path,
     assert list(owners) == ["fixed", "learned"] and missing == ["generator"]
     assert torch.equal(owners["learned"].delta, trained.delta)
     assert (tmp_path / "one.png").read_bytes()[1:4] == b"PNG"
+    capsys.readouterr()
+    few = ["picture", "fashion_mnist", "--folder", str(tiny), "--to", str(tmp_path / "few.png"), "--classes"]
+    assert cli.main([*few, "0"]) == 1 and "--classes: expected at least 1, got 0" in capsys.readouterr().err
+    assert cli.main([*few, "2"]) == 0
+    with Image.open(tmp_path / "one.png") as all_classes, Image.open(tmp_path / "few.png") as two:
+        assert two.width < all_classes.width / 2
 
 
 def test_the_fixed_transform_of_a_picture_is_the_one_that_a_run_would_draw(tiny):
