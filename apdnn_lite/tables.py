@@ -256,7 +256,7 @@ def report(folder=None):
             continue
         for width, values in row["ours"].items():
             label = LABELS[row["attack"]] + width.replace("_width_", ", thief's width ")
-            lines.append(f"{label:32}{row['transform']:11}{' / '.join(map(str, values)):42}"
+            lines.append(f"{label:32}{row['transform']:15}{' / '.join(map(str, values)):42}"
                          f"{'source ' + ' / '.join(f'{value:.2f}' for value in row['paper']) if row['paper'] else ''}".rstrip())
     missing = list(dict.fromkeys(missing))
     lines += ["", "Missing: " + "; ".join(missing) if missing else "Nothing is missing."]
