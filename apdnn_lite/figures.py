@@ -32,18 +32,19 @@ def to_picture(image):
     return (image[0] if image.shape[0] == 1 else image.permute(1, 2, 0)).numpy()
 
 
-def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None, size=1.15):
+def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None, size=1.15, margin=0.9):
     """A grid of images, one row for each entry of ``rows``.
 
     rows: a dict from the row's name to a tensor (N, C, H, W); images show [0, 1] from black to white.
     titles: N column titles. captions: a dict from a row's name to N texts below its images.
     perturbation_rows: names of rows that hold perturbations; they are drawn in colour, from
         −limit to limit (by default the largest value), averaged over the channels.
+    size, margin: inches for an image, and for the names of the rows.
     """
     columns = len(next(iter(rows.values())))
     with style():
         heights = [1.25 if captions and name in captions else 1 for name in rows]
-        figure, axes = plt.subplots(len(rows), columns, figsize=(size * columns + 0.9, size * sum(heights) + 0.3),
+        figure, axes = plt.subplots(len(rows), columns, figsize=(size * columns + margin, size * sum(heights) + 0.3),
                                     squeeze=False, gridspec_kw={"height_ratios": heights})
         for line, (name, row) in zip(axes, rows.items()):
             for column, (axis, image) in enumerate(zip(line, row)):
@@ -75,7 +76,7 @@ def processed(raw, transforms, titles=None):
             perturbation = rows[name] - raw
             amplify = max((times for times in (1, 2, 5, 10, 20, 50) if times * perturbation.abs().max() <= 1), default=1)
             rows[f"{name}, δ × {amplify}"] = amplify * perturbation
-    return images(rows, titles, perturbation_rows=[name for name in rows if "δ" in name], limit=1, size=0.95)
+    return images(rows, titles, perturbation_rows=[name for name in rows if "δ" in name], limit=1, size=0.95, margin=1.6)
 
 
 def confusion(counts, classes, title=""):
