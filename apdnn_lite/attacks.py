@@ -72,8 +72,7 @@ def climb(net, images, tries=10, steps=20, lr=0.01, batch_size=200, sigma=0.03, 
     Raises ValueError if there is nothing to try.
     """
     check_raw(images)
-    if min(tries, steps, batch_size) < 1:
-        raise ValueError(f"tries, steps and batch_size must be at least 1, got {tries}, {steps} and {batch_size}")
+    check_counts(tries, steps, batch_size)
     images, shape = images.to(device_of(net)), tuple(images.shape[1:])
     thieves = []
     with evaluating(net):
@@ -110,8 +109,7 @@ def pair(net, images, raw, processed, width=16, activation="tanh", form="convolu
     """
     check_raw(images)
     check_pairs(raw, processed)
-    if min(tries, steps, batch_size) < 1:
-        raise ValueError(f"tries, steps and batch_size must be at least 1, got {tries}, {steps} and {batch_size}")
+    check_counts(tries, steps, batch_size)
     side = images.shape[-1] if form == "dense" else None
     thieves = []
     for each in np.random.SeedSequence(seed).spawn(tries):
@@ -165,6 +163,12 @@ def check_pairs(raw, processed):
     if raw.shape != processed.shape:
         raise ValueError("expected pairs, as many processed images as raw ones and of one shape; "
                          f"got {tuple(raw.shape)} and {tuple(processed.shape)}")
+
+
+def check_counts(tries, steps, batch_size):
+    """Raises ValueError unless there is something to try and something to learn from."""
+    if min(tries, steps, batch_size) < 1:
+        raise ValueError(f"tries, steps and batch_size must be at least 1, got {tries}, {steps} and {batch_size}")
 
 
 def candidates(net, images, transforms):

@@ -68,9 +68,9 @@ RECIPES = {
 # within six epochs, but with a fixed key it was still a point behind its own baseline after ten, so it gets twelve.
 # σ = 0.1 cost the owner 1.1 points of validation accuracy there; 0.05 and 0.025 cost half of that (recorded sweep over
 # sigma), so it is the smallest of the three. On the JPEG copy of CIFAR-10 the plain network gained 1.8 points of
-# validation accuracy by forty epochs instead of twenty (recorded sweeps over epochs); more were not tried. "auto" is the
-# fastest precision of the device, which the record names: bfloat16 is several times faster than float32 where the
-# processor has it, and slower where it has not. Digits must not be mirrored.
+# validation accuracy by forty epochs instead of twenty (recorded sweeps over epochs); more were not tried, and its σ is
+# that of Fashion-MNIST. "auto" is the fastest precision of the device, which the record names: bfloat16 is several times
+# faster than float32 where the processor has it, and slower where it has not. Digits must not be mirrored.
 FULL_RECIPES = {
     ("mnist", "simple_cnn"): Recipe(precision="auto"),
     ("fashion_mnist", "simple_cnn"): Recipe(precision="auto"),
@@ -314,7 +314,7 @@ def device_name(device):
 
 THIEF_IMAGES = 2000                  # raw ones without labels, by which the thief judges his tries
 THIEF_SIGMA = 0.1                    # of guessed keys against a transform that has no σ of its own
-CLIMB = {"steps": 20, "lr": 0.01, "batch_size": 200, "sigma": 0.03}
+CLIMB = {"steps": 20, "lr": 0.01, "batch_size": 200, "sigma": 0.03}  # how he climbs, and how loud the noise he starts from
 PAIRS = (1, 10, 100)                 # how many the thief holds,
 SHARES = (0.1, 0.5, 1.0)             # and, the source's, which share of the training images
 THIEF_WIDTHS = (16, 64)              # the owner's, and larger
