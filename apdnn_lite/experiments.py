@@ -194,6 +194,17 @@ def recipe_of(name):
     return replace(recipe or RECIPES[name.network], **EXCEPTIONS.get((name.size, name.network, name.transform), {}))
 
 
+def departures(record):
+    """The settings of a recorded run that are not those of its recipe now, and their values in the run.
+
+    Precision is left out: it depends on the machine. σ and p count where the transform is a fixed key.
+    """
+    name, asked = name_of(record), record["asked"]["recipe"]
+    recipe = asdict(recipe_of(name))
+    ignored = {"precision"} if name.transform.startswith("fixed") else {"precision", "sigma", "p"}
+    return {setting: value for setting, value in asked.items() if setting not in ignored and value != recipe[setting]}
+
+
 def record_path(name, folder=None):
     return Path(folder or RECORDS) / f"{name}.json"
 
@@ -288,7 +299,8 @@ def sweep(name, setting, values, folder=None, device="auto", progress=True):
     validation split; the test set is not read. Against a fixed transform "guessed_keys" are the
     accuracies of an input-only attack. Runs in the fastest precision of the device, which
     the record says. A value that is recorded already is read, not trained again.
-    Raises ValueError for a setting that recipes do not have.
+    Raises ValueError for a setting that recipes do not have, and :class:`RecordError` where a
+    recorded run differs from the recipe in something else.
     """
     recipe = recipe_of(name)
     known = {field.name for field in fields(recipe)}
@@ -298,7 +310,12 @@ def sweep(name, setting, values, folder=None, device="auto", progress=True):
         where = sweep_folder(setting, value, folder)
         path = record_path(name, where)
         if path.exists():
-            yield read_record(path)
+            record = read_record(path)
+            others = {other: found for other, found in departures(record).items() if other != setting}
+            if others:
+                raise RecordError(f"{path} was recorded when the recipe was another ({others}): expected a run that differs "
+                                  f"from the recipe in {setting} alone. Move it away, or sweep into another folder.")
+            yield record
             continue
         varied = replace(recipe, **{"precision": "auto", setting: value})
         record = run(name, where, device, progress=progress, recipe=varied, test=False)
@@ -316,7 +333,7 @@ def device_name(device):
 
 
 THIEF_IMAGES = 2000                  # raw ones without labels, by which the thief judges his tries
-THIEF_SIGMA = 0.1                    # of guessed keys against a transform that has no σ of its own
+THIEF_SIGMA = 0.1                    # of guessed keys that are louder than the owner's, or where he has no σ of his own
 CLIMB = {"steps": 20, "lr": 0.01, "batch_size": 200, "sigma": 0.03}  # how he climbs, and how loud the noise he starts from
 PAIRS = (1, 10, 100)                 # how many the thief holds,
 SHARES = (0.1, 0.5, 1.0)             # and, the source's, which share of the training images
@@ -378,7 +395,10 @@ def all_attacks(net, transform, recipe, data, draws, tries, seed):
     yield "direct", partial(attacks.direct, net, images), {}
     yield "brightness", partial(attacks.brightness, net, images, shifts, clip), {"shifts": shifts}
     strengths = {"input_only": transform.sigma if isinstance(transform, Fixed) else THIEF_SIGMA}
-    if not isinstance(transform, Fixed):
+    if isinstance(transform, Fixed):
+        if transform.sigma < THIEF_SIGMA:
+            strengths["input_only_loud"] = THIEF_SIGMA
+    else:
         strengths["input_only_matched"] = attacks.matched_sigma(perturbation_size(transform, images).rms, recipe["p"])
     for attack, sigma in strengths.items():
         settings = {"sigma": sigma, "p": recipe["p"]}

@@ -42,8 +42,9 @@ TRAINING_IMAGES = {"fashion_mnist": 55_000, "mnist": 55_000, "cifar10": 45_000, 
 MINI_TO_FULL_ATTACK = (10_000 + experiments.THIEF_IMAGES) / (2_000 + experiments.THIEF_IMAGES)
 WEIGHTS = "resnet20"  # of these networks the weights are stored: attacks and pictures need them
 LABELS = {"direct": "direct piracy", "brightness": "brightness, 17 shifts", "input_only": "input-only",
-          "input_only_matched": "input-only, σ matched", "climb": "climbing the score", "pair_1": "1 pair", "pair_10": "10 pairs",
-          "pair_100": "100 pairs", "pair_6000": "pairs, 10 %", "pair_30000": "pairs, 50 %", "pair_60000": "pairs, 100 %"}
+          "input_only_loud": "input-only, louder", "input_only_matched": "input-only, σ matched", "climb": "climbing the score",
+          "pair_1": "1 pair", "pair_10": "10 pairs", "pair_100": "100 pairs", "pair_6000": "pairs, 10 %",
+          "pair_30000": "pairs, 50 %", "pair_60000": "pairs, 100 %"}
 
 
 def cell(dataset, network, transform, seed=0):

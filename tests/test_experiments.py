@@ -334,6 +334,14 @@ def test_attacks_are_recorded(attacked, folder, trained, transform, expected):
         assert came_out["pair_1"]["accuracies"][0] == network["came_out"]["test"]["authorized"]["accuracy"]
 
 
+def test_against_a_faint_key_louder_ones_are_guessed_too(attacked, monkeypatch):
+    monkeypatch.setattr(experiments, "THIEF_SIGMA", 0.3)
+    came_out = attacked("fixed-clipped")[0]["came_out"]
+    assert {attack: out["sigma"] for attack, out in came_out.items() if "sigma" in out and attack != "climb"} == {
+        "input_only": 0.1, "input_only_loud": 0.3}
+    assert came_out["input_only_loud"]["p"] == 0.2 and len(came_out["input_only_loud"]["accuracies"]) == 2
+
+
 def test_a_finished_record_gets_the_attacks_that_it_lacks(attacked, folder):
     """As records have it that are older than an attack: nothing is run again, and each attack keeps its commit."""
     whole, _ = attacked("learned")
@@ -394,6 +402,9 @@ def test_a_sweep_records_each_value_once_and_leaves_the_test_set_alone(tmp_path,
     assert {path.parent.name for path in tmp_path.rglob("seed1.json")} == {"learned"}
     found = ap.records("fashion_mnist", "simple_cnn", "learned", folder=experiments.sweep_folder("gamma", 1.0, tmp_path))
     assert found == first[1:]
+    monkeypatch.setitem(experiments.RECIPES, "simple_cnn", experiments.Recipe(epochs=2, batch_size=20, sigma=0.3))
+    with pytest.raises(experiments.RecordError, match=r"when the recipe was another \({'epochs': 1}\).*in gamma alone"):
+        sweep(1.0)  # σ is no matter of a learned transform
 
 
 def test_a_sweep_with_a_fixed_key_is_attacked_by_guessing_at_the_same_strength(tmp_path, trained, monkeypatch):
@@ -433,6 +444,15 @@ def test_image_shapes_are_those_of_the_sets():
 
 
 # ---- what ships with the package
+
+def test_the_recorded_runs_are_those_of_the_recipes():
+    for record in experiments.all_records():
+        assert experiments.departures(record) == {}, experiments.name_of(record)
+    for folder in experiments.SWEEPS.iterdir():
+        for record in experiments.all_records(folder):
+            setting = folder.name.partition("=")[0]
+            assert folder.name == f"{setting}={record['asked']['recipe'][setting]}", experiments.name_of(record)
+
 
 SHIPPED = sorted(experiments.RECORDS.rglob("seed*.json"))
 NETWORKS = [(path, what) for path in SHIPPED if path.with_suffix(".safetensors").exists()
