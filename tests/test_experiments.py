@@ -1,6 +1,7 @@
 """Records, weights, named runs, and what ships with the package."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -454,13 +455,27 @@ def test_the_recorded_runs_are_those_of_the_recipes():
             assert folder.name == f"{setting}={record['asked']['recipe'][setting]}", experiments.name_of(record)
 
 
-SHIPPED = sorted(experiments.RECORDS.rglob("seed*.json"))
+SHIPPED = sorted(path for folder in (experiments.RECORDS, experiments.SWEEPS) for path in folder.rglob("seed*.json"))
 NETWORKS = [(path, what) for path in SHIPPED if path.with_suffix(".safetensors").exists()
             for what in experiments.read_record(path)["came_out"]["test"]]
 
 
 def shipped_name(path):
-    return str(path.relative_to(experiments.RECORDS).with_suffix(""))
+    return str(path.relative_to(experiments.ASSETS).with_suffix(""))
+
+
+def folder_of(path):
+    """The folder in which a record lies under its name: that of the records, or of one sweep."""
+    return path.parents[3]
+
+
+@functools.cache
+def full_test(dataset):
+    """The test images of a full set, where it is at hand."""
+    try:
+        return ap.load(dataset, size="full").test
+    except ap.DataError:
+        pytest.skip(f"the full set {dataset} is not at hand")
 
 
 @pytest.fixture(scope="module")
@@ -473,7 +488,7 @@ def test_trained_networks_are_shipped():
 
 
 def test_every_weight_file_has_a_record():
-    assert [path for path in experiments.RECORDS.rglob("*.safetensors") if path.with_suffix(".json") not in SHIPPED] == []
+    assert [path for path in experiments.ASSETS.rglob("seed*.safetensors") if path.with_suffix(".json") not in SHIPPED] == []
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=shipped_name)
@@ -482,7 +497,7 @@ def test_a_shipped_record_is_whole_and_lies_where_its_name_says(path, mini):
     asked, came_out = record["asked"], record["came_out"]
     name = experiments.checked_name(*(asked[part] for part in ("dataset", "network", "transform", "size", "seed")))
     attack = path.name.endswith(".attacks.json")
-    expected = experiments.record_path(name)
+    expected = experiments.record_path(name, folder_of(path))
     assert path == (expected.with_suffix(".attacks.json") if attack else expected)
     if attack:
         assert asked["network_record_sha256"] == experiments.read_record(expected)["sha256"]
@@ -492,24 +507,28 @@ def test_a_shipped_record_is_whole_and_lies_where_its_name_says(path, mini):
     if (asked["dataset"], asked["size"]) == ("fashion_mnist", "mini"):
         assert asked["dataset_sha256"] == mini.sha256
     assert ("weights" in came_out) == path.with_suffix(".safetensors").exists()
-    for found in came_out["test"].values():
+    assert "test" in came_out or experiments.SWEEPS in path.parents
+    for found in came_out.get("test", {}).values():
         assert found["accuracy"] == found["correct"] / found["images"]
         assert found["interval"] == pytest.approx(ap.binomial_interval(found["correct"], found["images"]))
 
 
 @pytest.mark.parametrize("path, what", NETWORKS, ids=lambda value: value if isinstance(value, str) else shipped_name(value))
 def test_a_shipped_network_gets_as_many_right_as_its_record_says(path, what, mini):
-    asked = experiments.read_record(path)["asked"]
-    assert asked["dataset"] == "fashion_mnist", "only Fashion-MNIST mini is always at hand to measure on"
-    net, transform, record = ap.pretrained(asked["dataset"], asked["network"], asked["transform"], asked["size"], asked["seed"])
-    found = evaluate.count_correct(net, mini.test, None if what == "unauthorized" else transform)
-    recorded = record["came_out"]["test" if asked["size"] == "mini" else "mini_test"][what]
-    assert recorded["images"] == len(mini.test)
+    asked, came_out = (experiments.read_record(path)[part] for part in ("asked", "came_out"))
+    if asked["dataset"] == "fashion_mnist":  # its mini set is always at hand
+        test, recorded = mini.test, came_out["test" if asked["size"] == "mini" else "mini_test"][what]
+    else:
+        test, recorded = full_test(asked["dataset"]), came_out["test"][what]
+    net, transform, _ = ap.pretrained(asked["dataset"], asked["network"], asked["transform"], asked["size"], asked["seed"], folder_of(path))
+    found = evaluate.count_correct(net, test, None if what == "unauthorized" else transform)
+    assert recorded["images"] == len(test)
     assert abs(found - recorded["correct"]) <= 2  # rounding differs between processors
 
 
 def test_the_average_over_shipped_seeds_is_that_of_their_counts():
-    networks = {(path.parts[-3], path.parts[-2]) for path, _ in NETWORKS if path.parts[-4] == "fashion_mnist-mini"}
+    networks = {(path.parts[-3], path.parts[-2]) for path, _ in NETWORKS
+                if folder_of(path) == experiments.RECORDS and path.parts[-4] == "fashion_mnist-mini"}
     for network, transform in networks:
         made = ap.records("fashion_mnist", network, transform)
         what = "accuracy" if transform == "baseline" else "authorized"
