@@ -127,8 +127,8 @@ def curve(x, series, xlabel, ylabel, marks=None):
             axis.plot(x, values, marker=marker, markersize=4, label=label)
         for label, height in (marks or {}).items():
             axis.axhline(height, color=GREY, linestyle="--", linewidth=1)
-            axis.annotate(label, (1, height), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                          color=GREY, fontsize=8.5)
+            axis.annotate(label, (1.01, height), xycoords=("axes fraction", "data"), ha="left", va="center",
+                          color=GREY, fontsize=8.5)  # beside the axes, where no line runs through it
         axis.set_xlabel(xlabel), axis.set_ylabel(ylabel)
         if len(series) > 1:
             axis.legend()
