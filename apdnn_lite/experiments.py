@@ -68,8 +68,8 @@ RECIPES = {
 # within six epochs, but with a fixed key it was still a point behind its own baseline after ten, so it gets twelve.
 # σ = 0.1 cost the owner 1.1 points of validation accuracy there; 0.05 and 0.025 cost half of that (recorded sweep over
 # sigma), so it is the smallest of the three. With it a key with 5 % of its pixels at either strength instead of 20 % cost
-# 0.2 points instead of 0.6 and withstood most guesses (recorded sweep over p, where p = 0.2 is kept too). For the simple CNN
-# σ decided how raw images are refused: 0.1 ended at one answer to all, 0.05 and 0.025 at 1.5 and 1.6 % (recorded sweep),
+# 0.2 points instead of 0.6 and withstood most guesses (recorded sweep over p, where p = 0.2 is kept too). In single
+# runs of the simple CNN σ = 0.1 ended at one answer to all raw images, 0.05 and 0.025 at 1.5 and 1.6 % (recorded sweep),
 # authorized accuracy being the same within 0.2 points; p = 0.05 with σ = 0.1 gained nothing. On the JPEG copy of
 # CIFAR-10 the plain network gained 1.8 points of validation accuracy by forty epochs instead of twenty (recorded sweeps
 # over epochs); more were not tried, and its σ and p are those of Fashion-MNIST. "auto" is the fastest precision of the
