@@ -167,7 +167,7 @@ def picture(options):
     chosen = [int((test.labels == label).nonzero()[0]) for label in test.labels.unique()[:options.classes]]
     titles = [data.CLASSES[options.dataset][label] for label in test.labels[chosen]]
     file = options.to or Path(f"{options.dataset}.png")
-    figures.processed(test.images[chosen], transforms, titles).savefig(file, dpi=150)
+    figures.processed(test.images[chosen], transforms, titles).savefig(file, dpi=150, bbox_inches="tight", pad_inches=0.1)
     print(f"{file}: raw images and those processed by {', '.join(transforms)}")
     if missing:
         print(f"Not drawn, because not trained yet: {', '.join(missing)}. `python -m apdnn_lite reproduce table1 --only "

@@ -76,7 +76,8 @@ def processed(raw, transforms, titles=None):
             perturbation = rows[name] - raw
             amplify = max((times for times in (1, 2, 5, 10, 20, 50) if times * perturbation.abs().max() <= 1), default=1)
             rows[f"{name}, δ × {amplify}"] = amplify * perturbation
-    return images(rows, titles, perturbation_rows=[name for name in rows if "δ" in name], limit=1, size=0.95, margin=1.6)
+    return images(rows, titles, perturbation_rows=[name for name in rows if "δ" in name], limit=0.5, size=0.95,
+                  margin=1.6)
 
 
 def confusion(counts, classes, title=""):
