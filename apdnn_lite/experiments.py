@@ -56,6 +56,7 @@ class Recipe:
     p: float = 0.2
     width: int = 16            # of the generator
     activation: str = "tanh"
+    generator_start: float = 1.0  # factor on the first weights of its last layer
     precision: str = "float32"  # every machine has it, so that a record can be made again anywhere; or "auto"
 
 
@@ -76,8 +77,8 @@ RECIPES = {
 # device, which the record names: bfloat16 is several times faster than float32 where the processor has it, and slower
 # where it has not. Digits must not be mirrored.
 FULL_RECIPES = {
-    ("mnist", "simple_cnn"): Recipe(precision="auto"),
-    ("fashion_mnist", "simple_cnn"): Recipe(sigma=0.025, precision="auto"),
+    ("mnist", "simple_cnn"): Recipe(sigma=0.025, gamma=0.3, generator_start=0.1, precision="auto"),
+    ("fashion_mnist", "simple_cnn"): Recipe(sigma=0.025, gamma=0.3, generator_start=0.1, precision="auto"),
     ("fashion_mnist", "resnet20"): replace(RECIPES["resnet20"], epochs=12, sigma=0.025, p=0.05, precision="auto"),
     ("cifar10", "resnet20"): replace(RECIPES["resnet20"], epochs=40, crop=4, sigma=0.025, p=0.05,
                                       precision="auto"),
@@ -89,6 +90,10 @@ FULL_RECIPES["cifar10_jpeg", "resnet20"] = FULL_RECIPES["cifar10", "resnet20"]
 EXCEPTIONS = {("mini", "resnet20", "generator"): {"transform_lr": 1e-3},
               ("full", "resnet20", "generator"): {"transform_lr": 1e-3, "transform_max_norm": 1.0}}
 TRANSFORMS = ("baseline", "fixed", "fixed-clipped", "learned", "generator")
+OF_THE_GENERATOR, OF_TRAINED_TRANSFORMS = {"width", "activation", "generator_start"}, {"gamma", "transform_lr", "transform_max_norm"}
+WITHOUT_EFFECT = {"baseline": {"alpha", "beta", "sigma", "p"} | OF_TRAINED_TRANSFORMS | OF_THE_GENERATOR,
+                  "fixed": OF_TRAINED_TRANSFORMS | OF_THE_GENERATOR,  # γ's term has no gradient there
+                  "learned": {"sigma", "p"} | OF_THE_GENERATOR, "generator": {"sigma", "p"}}
 
 
 class RecordError(ValueError):
@@ -199,11 +204,11 @@ def recipe_of(name):
 def departures(record):
     """The settings of a recorded run that are not those of its recipe now, and their values in the run.
 
-    Precision is left out: it depends on the machine. σ and p count where the transform is a fixed key.
+    Left out are precision, which depends on the machine, and settings without effect on a run with such a transform.
     """
-    name, asked = name_of(record), record["asked"]["recipe"]
-    recipe = asdict(recipe_of(name))
-    ignored = {"precision"} if name.transform.startswith("fixed") else {"precision", "sigma", "p"}
+    name = name_of(record)
+    asked, recipe = {"generator_start": 1.0} | record["asked"]["recipe"], asdict(recipe_of(name))  # older ones lack it
+    ignored = {"precision"} | WITHOUT_EFFECT[name.transform.removesuffix("-clipped")]
     return {setting: value for setting, value in asked.items() if setting not in ignored and value != recipe[setting]}
 
 
@@ -230,7 +235,7 @@ def make_transform(transform, shape, recipe, seed):
     if transform == "learned":
         return Learned(shape, seed=seed)
     if transform == "generator":
-        return Generator(shape[0], recipe.width, recipe.activation, seed=seed)
+        return Generator(shape[0], recipe.width, recipe.activation, seed=seed, start=recipe.generator_start)
     return Fixed(shape, recipe.sigma, recipe.p, seed=seed, clip=transform.endswith("clipped"))
 
 

@@ -147,25 +147,28 @@ class Generator(Transform):
     width: of the layer between, and ``activation`` after it ("tanh" or "relu"): our choice, the
         source prints neither.
     form: "convolutional", or "dense", which needs ``image_size``, the side of the square images.
+    start: factor on the first weights of the last layer; below 1 the perturbation starts fainter (our choice).
     seed: of the first weights; an integer, a NumPy SeedSequence, or None for the operating system's
         randomness.
     clip: whether processed images are clipped to [0, 1].
 
     Inside, images count from their middle (x − 0.5), so that dark pixels say something too.
-    Raises ValueError for sizes that are not positive and for names that are not known.
+    Raises ValueError for sizes and starts that are not positive and for names that are not known.
     """
 
     ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
     def __init__(self, channels, width=16, activation="tanh", form="convolutional", image_size=None, seed=None,
-                 clip=False):
+                 clip=False, start=1.0):
         super().__init__(clip)
         if not all(isinstance(size, int) and size > 0 for size in (channels, width)):
             raise ValueError(f"channels and width must be positive integers, got {channels} and {width}")
+        if not start > 0:
+            raise ValueError(f"start must be a positive number, got {start}")
         if activation not in self.ACTIVATIONS:
             raise ValueError(f"unknown activation {activation!r}: expected one of {', '.join(self.ACTIVATIONS)}")
         self.channels, self.width, self.activation, self.form = channels, width, activation, form
-        self.image_size, self.seed = image_size, seed
+        self.image_size, self.seed, self.start = image_size, seed, float(start)
         between = self.ACTIVATIONS[activation]()
         with torch.random.fork_rng(devices=[]):
             sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
@@ -182,6 +185,9 @@ class Generator(Transform):
                                             nn.Linear(width, pixels), nn.Unflatten(1, shape))
             else:
                 raise ValueError(f"unknown form {form!r}: expected convolutional or dense")
+        last = next(layer for layer in reversed(self.layers) if hasattr(layer, "weight"))
+        with torch.no_grad():
+            last.weight.mul_(self.start), last.bias.mul_(self.start)
 
     def perturbation(self, x):
         side = self.image_size
@@ -192,7 +198,7 @@ class Generator(Transform):
 
     def settings(self):
         return {**super().settings(), "channels": self.channels, "width": self.width, "activation": self.activation,
-                "form": self.form, "image_size": self.image_size, "seed": plain(self.seed)}
+                "form": self.form, "image_size": self.image_size, "seed": plain(self.seed), "start": self.start}
 
 
 class Shift(Transform):
