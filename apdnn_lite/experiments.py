@@ -77,8 +77,8 @@ RECIPES = {
 # device, which the record names: bfloat16 is several times faster than float32 where the processor has it, and slower
 # where it has not. Digits must not be mirrored.
 FULL_RECIPES = {
-    ("mnist", "simple_cnn"): Recipe(sigma=0.025, gamma=0.3, generator_start=0.1, precision="auto"),
-    ("fashion_mnist", "simple_cnn"): Recipe(sigma=0.025, gamma=0.3, generator_start=0.1, precision="auto"),
+    ("mnist", "simple_cnn"): Recipe(generator_start=0.1, precision="auto"),
+    ("fashion_mnist", "simple_cnn"): Recipe(sigma=0.025, generator_start=0.1, precision="auto"),
     ("fashion_mnist", "resnet20"): replace(RECIPES["resnet20"], epochs=12, sigma=0.025, p=0.05, precision="auto"),
     ("cifar10", "resnet20"): replace(RECIPES["resnet20"], epochs=40, crop=4, sigma=0.025, p=0.05,
                                       precision="auto"),

@@ -446,6 +446,24 @@ def test_image_shapes_are_those_of_the_sets():
 
 # ---- what ships with the package
 
+@pytest.mark.parametrize("transform, ignored", [("baseline", "gamma"), ("fixed", "gamma"), ("learned", "sigma"), ("generator", "p")])
+def test_what_has_no_effect_on_a_run_is_no_departure_of_it(transform, ignored):
+    name = experiments.checked_name("fashion_mnist", "resnet20", transform)
+    asked = dataclasses.asdict(experiments.recipe_of(name))
+    find = lambda **changes: experiments.departures({"asked": {**name._asdict(), "recipe": asked | changes}})  # noqa: E731
+    assert find() == find(**{ignored: 7}) == find(precision="bfloat16") == {}
+    assert find(epochs=7) == {"epochs": 7}
+    has_effect = {"baseline": "crop", "fixed": "sigma", "learned": "gamma", "generator": "generator_start"}[transform]
+    assert find(**{has_effect: 7}) == {has_effect: 7}
+
+
+def test_a_record_older_than_a_setting_had_its_default():
+    name = experiments.checked_name("mnist", "simple_cnn", "generator", "full")
+    asked = dataclasses.asdict(experiments.recipe_of(name))
+    del asked["generator_start"]
+    assert experiments.departures({"asked": {**name._asdict(), "recipe": asked}}) == {"generator_start": 1.0}
+
+
 def test_the_recorded_runs_are_those_of_the_recipes():
     for record in experiments.all_records():
         assert experiments.departures(record) == {}, experiments.name_of(record)

@@ -279,7 +279,16 @@ def test_a_generators_seed_makes_its_first_weights_and_leaves_the_callers_random
     assert not torch.equal(ap.Generator(1).layers[0].weight, ap.Generator(1).layers[0].weight)
 
 
+@pytest.mark.parametrize("options", GENERATORS.values(), ids=GENERATORS)
+def test_a_generator_may_start_fainter(options):
+    usual, faint = ap.Generator(**options, seed=1), ap.Generator(**options, seed=1, start=0.1)
+    x = toy_split(4, channels=2, side=6).images
+    torch.testing.assert_close(faint.perturbation(x), 0.1 * usual.perturbation(x))
+    assert all(parameter.is_leaf and parameter.requires_grad for parameter in faint.parameters()), "an optimizer can change them"
+
+
 @pytest.mark.parametrize("options, message", [
+    ({"channels": 1, "start": 0}, "start must be a positive number, got 0"),
     ({"channels": 0}, "channels and width must be positive integers, got 0 and 16"),
     ({"channels": 1, "width": -2}, "channels and width must be positive integers, got 1 and -2"),
     ({"channels": 1, "activation": "step"}, "unknown activation 'step': expected one of tanh, relu"),
