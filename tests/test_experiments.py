@@ -457,11 +457,12 @@ def test_what_has_no_effect_on_a_run_is_no_departure_of_it(transform, ignored):
     assert find(**{has_effect: 7}) == {has_effect: 7}
 
 
-def test_a_record_older_than_a_setting_had_its_default():
+def test_a_record_older_than_a_setting_had_its_default(monkeypatch):
     name = experiments.checked_name("mnist", "simple_cnn", "generator", "full")
-    asked = dataclasses.asdict(experiments.recipe_of(name))
-    del asked["generator_start"]
-    assert experiments.departures({"asked": {**name._asdict(), "recipe": asked}}) == {"generator_start": 1.0}
+    older = {"asked": {**name._asdict(), "recipe": {"epochs": 8}}}
+    for now, expected in ((1.0, {}), (0.1, {"generator_start": 1.0})):
+        monkeypatch.setitem(experiments.FULL_RECIPES, ("mnist", "simple_cnn"), experiments.Recipe(generator_start=now))
+        assert experiments.departures(older) == expected
 
 
 def test_the_recorded_runs_are_those_of_the_recipes():
@@ -470,7 +471,8 @@ def test_the_recorded_runs_are_those_of_the_recipes():
     for folder in experiments.SWEEPS.iterdir():
         for record in experiments.all_records(folder):
             setting = folder.name.partition("=")[0]
-            assert folder.name == f"{setting}={record['asked']['recipe'][setting]}", experiments.name_of(record)
+            asked = dataclasses.asdict(experiments.Recipe()) | record["asked"]["recipe"]  # older records lack a setting
+            assert folder.name == f"{setting}={asked[setting]}", experiments.name_of(record)
 
 
 SHIPPED = sorted(path for folder in (experiments.RECORDS, experiments.SWEEPS) for path in folder.rglob("seed*.json"))
