@@ -91,8 +91,13 @@ FULL_RECIPES["cifar10_jpeg", "resnet20"] = FULL_RECIPES["cifar10", "resnet20"]
 # But for this: SGD at 0.1 and at 0.01 made the generator diverge, and 0.003 nearly did. Chapter 8 shows why. At 0.001 its
 # perturbation still blew up now and then. Shortening long gradients cured that in the one run of the mini set in which it
 # was tried (a recorded sweep over transform_max_norm), so the full sets have it.
+# Three seeds each decided the other two, by validation figures: with γ = 0.3 the learned transform on MNIST ended at 0.1 % of
+# raw images instead of 10.4, 8.9 and 0.1, and with β = 0.5 the generator on Fashion-MNIST at 0.2, 9.7 and 0.1 instead of 9.6
+# each time. Neither cost authorized accuracy.
 EXCEPTIONS = {("mini", "resnet20", "generator"): {"transform_lr": 1e-3},
-              ("full", "resnet20", "generator"): {"transform_lr": 1e-3, "transform_max_norm": 1.0}}
+              ("full", "resnet20", "generator"): {"transform_lr": 1e-3, "transform_max_norm": 1.0},
+              ("mnist-full", "simple_cnn", "learned"): {"gamma": 0.3},
+              ("fashion_mnist-full", "simple_cnn", "generator"): {"beta": 0.5}}
 TRANSFORMS = ("baseline", "fixed", "fixed-clipped", "learned", "generator")
 OF_THE_GENERATOR, OF_TRAINED_TRANSFORMS = {"width", "activation", "generator_start"}, {"gamma", "transform_lr", "transform_max_norm"}
 WITHOUT_EFFECT = {"baseline": {"alpha", "beta", "sigma", "p"} | OF_TRAINED_TRANSFORMS | OF_THE_GENERATOR,
@@ -202,7 +207,10 @@ def checked_name(dataset, network, transform, size="mini", seed=0):
 def recipe_of(name):
     """The :class:`Recipe` of a named run."""
     recipe = FULL_RECIPES.get((name.dataset, name.network)) if name.size == "full" else None
-    return replace(recipe or RECIPES[name.network], **EXCEPTIONS.get((name.size, name.network, name.transform), {}))
+    recipe = recipe or RECIPES[name.network]
+    for sets_of_data in (name.size, f"{name.dataset}-{name.size}"):
+        recipe = replace(recipe, **EXCEPTIONS.get((sets_of_data, name.network, name.transform), {}))
+    return recipe
 
 
 def departures(record):
