@@ -15,6 +15,7 @@ import nbformat
 
 IMAGE_LIMIT = 100_000  # bytes
 NOTEBOOK_LIMIT = 2_000_000  # bytes
+CODE_WIDTH = 88  # characters; wider lines scroll sideways in a window of 1,280 pixels
 ALT_LENGTH = 40  # characters; "a plot" says nothing to who cannot see it
 EXERCISES = 3
 
@@ -158,6 +159,14 @@ def sizes(notebook):
                     size = len(data.encode()) if "svg" in mime else len(base64.b64decode(data))
                     if size > IMAGE_LIMIT:
                         yield f"{notebook.at(number)}: an {mime} of {size:,} bytes; expected at most {IMAGE_LIMIT:,}"
+
+
+def code_fits(notebook):
+    for number, cell in notebook.code:
+        for line in cell.source.splitlines():
+            if len(line) > CODE_WIDTH:
+                yield (f"{notebook.at(number)}: a line of {len(line)} characters ({line.strip()[:40]}…); expected at most "
+                       f"{CODE_WIDTH}, or it scrolls sideways on the page")
 
 
 def no_machine_paths(notebook):
@@ -316,6 +325,7 @@ CHECKS = [
     marks_and_asserts,
     alt_texts,
     sizes,
+    code_fits,
     no_machine_paths,
     no_placeholders,
     opening,

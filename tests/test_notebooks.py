@@ -154,6 +154,7 @@ BROKEN = {
         "100,001 bytes",
     ),
     "big notebook": ("sizes", output(2, new_output("stream", name="stdout", text="x" * 2_000_000)), "at most 2,000,000"),
+    "wide code": ("code_fits", replace(2, "print(1)", f"print({'1' * 82})"), "a line of 89 characters"),
     "path in a source": ("no_machine_paths", replace(2, "print(1)", "open('/home/ada/x.npz')"), "source names /home/ada"),
     "path in an output": (
         "no_machine_paths",
