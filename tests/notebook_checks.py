@@ -27,7 +27,7 @@ DIRECTIVE = re.compile(
 MACHINE_PATH = re.compile(r"(?<![\w./~-])(?:/(?:work|root)|/(?:home|Users)/[\w.-]+|[A-Z]:\\Users)(?![\w-])")
 
 # What an author puts where text is still to come.
-PLACEHOLDER = re.compile(r"\b[A-Z]{3,}-(?:TEXT|HERE)\b|@@|\b(?:TO-?DO|FIXME|XXX|TBD)\b|\b(?i:lorem ipsum)\b")
+PLACEHOLDER = re.compile(r"\b[A-Z]{3,}-(?:TEXT|HERE)\b|@@|\b(?:TO-?DO|FIX-?ME|XXX|TBD)\b|\b(?i:lorem ipsum)\b")
 
 
 class Notebook:
