@@ -23,16 +23,19 @@ class Normalize(nn.Module):
 
 
 class SimpleCNN(nn.Module):
-    """Two convolutions and two linear layers, as in the source's table: 28 → 14 → 14 → 7 pixels.
+    """Two convolutions and two linear layers, as in the source: 28 → 14 → 14 → 7 pixels.
 
-    in_channels, num_classes, image_size: of the data set; images are square, at least 4 pixels wide.
-    Input (N, in_channels, image_size, image_size) in pixels, output logits (N, num_classes).
+    in_channels, num_classes, image_size: of the data set; images are square, at least
+    4 pixels wide. Input (N, in_channels, image_size, image_size) in pixels, output logits
+    (N, num_classes).
     """
 
     def __init__(self, in_channels=1, num_classes=10, image_size=28):
         super().__init__()
         if image_size < 4:
-            raise ValueError(f"image_size must be at least 4 (two poolings halve it), got {image_size}")
+            raise ValueError(
+                f"image_size must be at least 4 (two poolings halve it), got {image_size}"
+            )
         self.normalize = Normalize()
         self.conv1 = nn.Conv2d(in_channels, 32, kernel_size=3, padding=1)
         self.conv2 = nn.Conv2d(32, 64, kernel_size=3, padding=1)
@@ -52,8 +55,8 @@ class SimpleCNN(nn.Module):
 class Block(nn.Module):
     """Two 3×3 convolutions beside a shortcut without parameters (He et al., 2016, option A).
 
-    Where the block halves the image and widens the features, the shortcut takes every second pixel
-    and fills the new channels with zeros.
+    Where the block halves the image and widens the features, the shortcut takes every
+    second pixel and fills the new channels with zeros.
     """
 
     def __init__(self, in_channels, out_channels, stride):
@@ -68,7 +71,8 @@ class Block(nn.Module):
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         if self.stride > 1 or self.new_channels:
-            x = F.pad(x[:, :, ::self.stride, ::self.stride], (0, 0, 0, 0, 0, self.new_channels))
+            x = x[:, :, ::self.stride, ::self.stride]
+            x = F.pad(x, (0, 0, 0, 0, 0, self.new_channels))
         return F.relu(out + x)
 
 
