@@ -97,7 +97,8 @@ class Augment:
 
     def __call__(self, images, generator):
         count, _, height, width = images.shape
-        draw = lambda high: torch.randint(high, (count,), generator=generator).to(images.device)  # noqa: E731
+        # drawn on the CPU, so that every device draws the same; a blocking copy would wait for all that a GPU has yet to do
+        draw = lambda high: torch.randint(high, (count,), generator=generator).to(images.device, non_blocking=True)  # noqa: E731
         rows, columns, mirrored = draw(2 * self.crop + 1), draw(2 * self.crop + 1), draw(2).bool()
         padded = F.pad(images, (self.crop,) * 4)
         row = (rows[:, None] + torch.arange(height, device=images.device))[:, None, :, None]
