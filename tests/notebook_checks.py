@@ -8,6 +8,7 @@ them. test_notebooks.py applies them to the book, and to toys that break each ru
 import ast
 import base64
 import re
+import symtable
 from functools import cached_property
 from pathlib import Path
 
@@ -280,6 +281,38 @@ def callbacks(notebook):
                 yield f"{notebook.at(number)}: no cell calls {callback.id}(…) directly; expected one, so that the tests run it"
 
 
+
+def names_read(table):
+    """The names of the notebook that a function reads, with those of functions and loops inside it."""
+    names = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global() and symbol.is_referenced()}
+    return names.union(*(names_read(child) for child in table.get_children()))
+
+
+def sliders_keep_their_names(notebook):
+    """A slider is moved after the whole notebook has run: what its function reads must still be there."""
+    tables = [(number, symtable.symtable(ast.unparse(tree(cell)), "cell", "exec")) for number, cell in notebook.code]
+    reads = {child.get_name(): names_read(child) for _, table in tables for child in table.get_children()}
+    sliders = {
+        (number, node.args[0].id)
+        for number, cell in notebook.code
+        for node in ast.walk(tree(cell))
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Name) and node.args[0].id in reads
+        and (ast.unparse(node.func).rpartition(".")[2] in TAKES_A_CALLBACK or ".widgets." in ast.unparse(node.func))
+    }
+    for slider, callback in sorted(sliders):
+        needed, new = set(), {callback}
+        while new:  # the function, the functions that it calls, …
+            needed |= new
+            new = set().union(*(reads.get(name, ()) for name in new)) - needed
+        for number, table in tables:
+            assigned = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned()}
+            for name in sorted(assigned & needed) if number > slider else ():
+                yield (
+                    f"{notebook.at(number)}: gives {name} another value, which the slider of {callback} reads in cell "
+                    f"{slider}; expected another name, or the slider fails once the notebook has run"
+                )
+
+
 # --- its references lead somewhere ------------------------------------------------
 
 
@@ -332,6 +365,7 @@ CHECKS = [
     headings,
     exercises,
     callbacks,
+    sliders_keep_their_names,
     citations,
     terms,
 ]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import Linear, TinyCNN, same, softmax, state_of, toy_linear, toy_split
+from toys import Devices, Linear, TinyCNN, same, softmax, state_of, toy_linear, toy_split
 
 import apdnn_lite as ap
 from apdnn_lite import attacks
@@ -51,6 +51,16 @@ def test_each_attack_takes_what_its_adversary_has_and_nothing_else():
         assert {each.name for each in parameters if each.default is each.empty} == given, name
         assert {each.name for each in parameters if each.default is not each.empty} == own, name
         assert all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters), f"{name} takes anything"
+
+
+@pytest.mark.parametrize("images_on", ["cpu", "meta"])
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_the_network_may_be_on_another_device_than_the_images(monkeypatch, attack, images_on):
+    monkeypatch.setattr(torch.Tensor, "item", lambda tensor: 0.5)  # the scores: "meta" has no values
+    with Devices():
+        tried = attack(TinyCNN().to("meta"), toy_split(8).images.to(images_on))
+    assert tried.scores == [0.5] * len(tried.transforms)
+    assert {tensor.device.type for each in tried.transforms for tensor in state_of(each).values()} <= {"meta"}
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)

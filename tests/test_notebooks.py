@@ -177,6 +177,15 @@ BROKEN = {
     "foreign callback": ("callbacks", replace(5, "interact(show", "slider.observe(elsewhere"), "gets elsewhere"),
     "decorator": ("callbacks", replace(4, "def show", "@widgets.interact(sigma=1)\ndef show"), "decorated"),
     "untested callback": ("callbacks", replace(4, "assert show(0.1) == 0.1", "assert True"), "no cell calls show(…)"),
+    "dead slider": (
+        "sliders_keep_their_names",
+        lambda n: (
+            replace(4, "def show", "scale = 1\ndef scaled(sigma):\n    return [scale * sigma for _ in '1'][0]\n\ndef show")(n),
+            replace(4, "return sigma", "return scaled(sigma)")(n),
+            replace(9, "assert True", "scale = None\nassert True")(n),
+        ),
+        "cell 9 (scale = None): gives scale another value",
+    ),
     "unknown key": ("citations", replace(1, "other1999", "nobody2000"), "'nobody2000'"),
     "nothing cited": ("citations", replace(1, "{cite}", ""), "cites nothing"),
     "unknown term": ("terms", replace(1, "keys <key>", "keys <lock>"), "'lock'"),

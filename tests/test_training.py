@@ -13,8 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from toys import (QUIET, Blind, Learnable, TinyCNN, Watched, cross_entropy, same, squared_norm, state_of, toy_linear,
+from toys import (QUIET, Blind, Devices, Learnable, TinyCNN, Watched, cross_entropy, same, squared_norm, state_of, toy_linear,
                   toy_split, true_probability)
 from tqdm import tqdm
 
@@ -548,37 +547,22 @@ def test_a_checkpoint_of_another_precision_is_refused(tmp_path):
         trained(small_cnn, key, "adam", checkpoint, precision="bfloat16")
 
 
-class Copies(TorchDispatchMode):
-    """Notes every copy from one device to another, and whether the host waits for it."""
-
-    def __init__(self):
-        super().__init__()
-        self.between_devices, self.waiting = 0, 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if function is torch.ops.aten._to_copy.default and kwargs.get("device", args[0].device) != args[0].device:
-            self.between_devices += 1
-            self.waiting += not kwargs.get("non_blocking", False)
-        return function(*args, **kwargs)
-
-
 @pytest.mark.parametrize("make_transform", [lambda: None, key, lambda: ap.Learned((1, 8, 8), seed=0),
                                             lambda: ap.Generator(1, 3, seed=0)], ids=["plain", "fixed", "learned", "generator"])
 def test_the_host_waits_for_the_device_once_an_epoch(monkeypatch, make_transform):
-    """Tensors on the device "meta" have no values, so whoever reads one inside an epoch fails here, as does
-    an operation on two devices. What is read at its end gets an answer from this test."""
+    """Tensors on the device "meta" have no values, so whoever reads one inside an epoch fails here.
+    What is read at its end gets an answer from this test."""
     read = []
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: read.append(tensor.device.type) or [0.5] * tensor.numel())
     transform = make_transform()
     max_norm = 1.0 if transform is not None and list(transform.parameters()) else None
     run = training.Run(small_cnn(), TRAIN, transform, ap.AntiPiracyLoss(), "sgd", 0.1, 0.1, max_norm, 0.0, 1, 8,
                        training.Augment(), 0, torch.device("meta"), torch.float32)
-    with Copies() as copies:
+    with Devices() as devices:
         means = run.one_epoch(tqdm(disable=True))
     assert set(means.values()) == {0.5} and read == ["meta"]
-    assert copies.between_devices == 1 + 3 * (64 // 8)  # the order of the images; shifts and flips of each batch
-    assert copies.waiting == 1  # for the order, before the first batch
+    assert devices.copies == 1 + 3 * (64 // 8)  # the order of the images; shifts and flips of each batch
+    assert devices.waiting_copies == 1  # for the order, before the first batch
 
 
 def test_pick_device():

@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import apdnn_lite as ap
 
@@ -133,3 +135,26 @@ def press_ctrl_c(monkeypatch, at):
 
     monkeypatch.setattr(ap.Augment, "__call__", stop)
     return batches
+
+
+class Devices(TorchDispatchMode):
+    """Refuses an operation on two devices, as a GPU would, and counts the copies between devices.
+
+    For code that runs on the device "meta", where tensors have shapes and no values: whoever reads a
+    value fails there, and a GPU's host would have to wait.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.copies = self.waiting_copies = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is torch.ops.aten._to_copy.default and kwargs.get("device", args[0].device) != args[0].device:
+            self.copies += 1
+            self.waiting_copies += not kwargs.get("non_blocking", False)
+        elif function is not torch.ops.aten.copy_.default:
+            # a tensor without dimensions counts as a number
+            devices = {leaf.device.type for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor) and leaf.dim()}
+            assert len(devices) < 2, f"{function} on {' and '.join(sorted(devices))}"
+        return function(*args, **kwargs)
