@@ -42,6 +42,7 @@ def explore(draw, **controls):
     """Show ``controls`` above what ``draw(**values)`` draws; moving one changes the picture.
 
     draw: a plain function with the controls' names as parameters that returns a matplotlib figure.
+        The first paragraph of its docstring tells who cannot see the picture what it shows.
     controls: one :func:`slider` for each parameter.
 
     The pictures of all settings are drawn at once, and the browser shows the one that the sliders
@@ -103,7 +104,8 @@ def picture(draw, controls, setting):
     file = io.BytesIO()  # 128 colours in lossless WebP: sharp letters in few bytes
     image.quantize(128, dither=Image.Dither.NONE).save(file, "webp", lossless=True)
     names = [(controls[name].description, label) for name, label, _ in chosen]
-    alt = ", ".join(f"{name} = {label}" for name, label in names) + ". " + (draw.__doc__ or "").strip().partition("\n")[0]
+    first_paragraph = " ".join((draw.__doc__ or "").partition("\n\n")[0].replace("``", "").split())
+    alt = ", ".join(f"{name} = {label}" for name, label in names) + ". " + first_paragraph
     # decoded at once and of a known size: nothing flickers or jumps when it changes
     return (f'<img alt="{html.escape(alt)}" width="{image.width}" height="{image.height}" decoding="sync" '
             f'style="max-width: 100%; height: auto" src="data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}">')

@@ -38,9 +38,10 @@ brightness = 0  # what draw_square adds: a reader may change such a thing and mo
 
 
 def draw_square(height, width):
-    """A black square, as high and wide as <asked>.
+    """A black square, as high
+    and ``wide`` as <asked>.
 
-    Only the first line is for who cannot see it.
+    Only the first paragraph is for who cannot see it.
     """
     figure = plt.figure(figsize=(width, height), dpi=10)
     figure.patch.set_facecolor((brightness, brightness, brightness))
