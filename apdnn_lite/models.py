@@ -53,7 +53,7 @@ class SimpleCNN(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions beside a shortcut without parameters (He et al., 2016, option A).
+    """Two 3×3 convolutions beside a parameter-free shortcut (He et al., 2016, option A).
 
     Where the block halves the image and widens the features, the shortcut takes every
     second pixel and fills the new channels with zeros.
