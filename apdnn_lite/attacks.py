@@ -87,7 +87,7 @@ def raise_score(net, images, thief, steps, lr, batch_size, seed):
     optimizer = torch.optim.Adam([thief.delta], lr, maximize=True)
     generator = torch.Generator().manual_seed(int(seed.generate_state(1)[0]))
     for _ in range(steps):
-        index = torch.randperm(len(images), generator=generator)[:batch_size].to(images.device, non_blocking=True)
+        index = torch.randperm(len(images), generator=generator)[:batch_size].to(images.device)
         score = information(net(thief(images[index])))
         thief.delta.grad, = torch.autograd.grad(score, [thief.delta])  # of the perturbation alone: the network stays
         optimizer.step()
@@ -140,7 +140,7 @@ def imitate(thief, raw, processed, steps, lr, batch_size, seed):
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps)
     generator = torch.Generator().manual_seed(int(seed.generate_state(1)[0]))
     for _ in range(steps):
-        index = torch.randint(len(raw), (min(batch_size, len(raw)),), generator=generator).to(raw.device, non_blocking=True)
+        index = torch.randint(len(raw), (min(batch_size, len(raw)),), generator=generator).to(raw.device)
         loss = (thief(raw[index]) - processed[index]).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

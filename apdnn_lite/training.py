@@ -25,6 +25,9 @@ OPTIMIZERS = {
     "adam": lambda groups, lr: torch.optim.AdamW(groups, lr, fused=True),
     "sgd": lambda groups, lr: torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True),
 }
+# Devices that have read a tensor of the CPU when a copy without waiting returns. Apple's "mps" reads it later, when the tensor
+# may be gone (pytorch/pytorch#189690).
+COPIES_AT_ONCE = {"cuda"}
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -84,6 +87,11 @@ class History:
         return f"{len(self.epochs)} epochs; on the validation split: {figures}"
 
 
+def send(tensor, device):
+    """A copy of ``tensor`` on ``device``, without waiting for what that has yet to do, where this is safe."""
+    return tensor.to(device, non_blocking=device.type in COPIES_AT_ONCE)
+
+
 @dataclass(frozen=True)
 class Augment:
     """Random crops and flips of a batch of raw images (N, C, H, W); the owner's transform comes after.
@@ -97,8 +105,8 @@ class Augment:
 
     def __call__(self, images, generator):
         count, _, height, width = images.shape
-        # drawn on the CPU, so that every device draws the same; a blocking copy would wait for all that a GPU has yet to do
-        draw = lambda high: torch.randint(high, (count,), generator=generator).to(images.device, non_blocking=True)  # noqa: E731
+        # drawn on the CPU, so that every device draws the same
+        draw = lambda high: send(torch.randint(high, (count,), generator=generator), images.device)  # noqa: E731
         rows, columns, mirrored = draw(2 * self.crop + 1), draw(2 * self.crop + 1), draw(2).bool()
         padded = F.pad(images, (self.crop,) * 4)
         row = (rows[:, None] + torch.arange(height, device=images.device))[:, None, :, None]

@@ -104,7 +104,7 @@ def picture(draw, controls, setting):
     file = io.BytesIO()  # 128 colours in lossless WebP: sharp letters in few bytes
     image.quantize(128, dither=Image.Dither.NONE).save(file, "webp", lossless=True)
     names = [(controls[name].description, label) for name, label, _ in chosen]
-    first_paragraph = " ".join((draw.__doc__ or "").partition("\n\n")[0].replace("``", "").split())
+    first_paragraph = " ".join((inspect.getdoc(draw) or "").partition("\n\n")[0].replace("``", "").split())
     alt = ", ".join(f"{name} = {label}" for name, label in names) + ". " + first_paragraph
     # decoded at once and of a known size: nothing flickers or jumps when it changes
     return (f'<img alt="{html.escape(alt)}" width="{image.width}" height="{image.height}" decoding="sync" '

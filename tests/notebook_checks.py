@@ -28,7 +28,7 @@ DIRECTIVE = re.compile(
 MACHINE_PATH = re.compile(r"(?<![\w./~-])(?:/(?:work|root)|/(?:home|Users)/[\w.-]+|[A-Z]:\\Users)(?![\w-])")
 
 # What an author puts where text is still to come.
-PLACEHOLDER = re.compile(r"\b[A-Z]{3,}-(?:TEXT|HERE)\b|@@|\b(?:TO-?DO|FIX-?ME|XXX|TBD)\b|\b(?i:lorem ipsum)\b")
+PLACEHOLDER = re.compile(r"\b[A-Z]{3,}-(?:TEXT|HERE)\b|@@|\b(?:TO-?DO|FIX-?ME|X{3}|TBD)\b|\b(?i:lorem ipsum)\b")
 
 
 class Notebook:
@@ -82,10 +82,13 @@ class Notebook:
         return {number for _, between, _ in self.solutions.values() for number in between}
 
 
+def python(cell):
+    """The cell's source without the lines for IPython (%magic, !command)."""
+    return "\n".join("pass" if line.startswith(("%", "!")) else line for line in cell.source.splitlines())
+
+
 def tree(cell):
-    """The cell's syntax tree. Lines for IPython (%magic, !command) are left out."""
-    lines = ["pass" if line.startswith(("%", "!")) else line for line in cell.source.splitlines()]
-    return ast.parse("\n".join(lines))
+    return ast.parse(python(cell))
 
 
 def has_assert(cell):
@@ -242,10 +245,27 @@ def exercises(notebook):
 TAKES_A_CALLBACK = {"interact", "interact_manual", "interactive", "interactive_output", "observe", "on_click"}
 
 
+def functions(notebook):
+    return {node.name for _, cell in notebook.code for node in ast.walk(tree(cell)) if isinstance(node, ast.FunctionDef)}
+
+
+def calls_with_a_callback(notebook):
+    """(cell number, what is called, its first argument), for ipywidgets' functions and our helpers."""
+    for number, cell in notebook.code:
+        for node in ast.walk(tree(cell)):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            target, first = ast.unparse(node.func), node.args[0]
+            # our own helpers may also take a network or images first
+            ours = re.match(r"(ap\.|apdnn_lite\.)widgets\.\w+$", target) and (
+                isinstance(first, ast.Lambda) or ast.unparse(first) in functions(notebook))
+            if target.rpartition(".")[2] in TAKES_A_CALLBACK or ours:
+                yield number, target, first
+
+
 def callbacks(notebook):
     """A kernel without a browser never moves a slider, so its function is also called in a cell."""
     trees = [(number, tree(cell)) for number, cell in notebook.code]
-    functions = {node.name for _, root in trees for node in ast.walk(root) if isinstance(node, ast.FunctionDef)}
     called = {
         node.func.id
         for _, root in trees
@@ -254,32 +274,21 @@ def callbacks(notebook):
     }
     for number, root in trees:
         for node in ast.walk(root):
-            if isinstance(node, ast.FunctionDef):
-                for decorator in node.decorator_list:
-                    target = decorator.func if isinstance(decorator, ast.Call) else decorator
-                    if ast.unparse(target).rpartition(".")[2] in TAKES_A_CALLBACK:
-                        yield (
-                            f"{notebook.at(number)}: {node.name} is decorated with {ast.unparse(target)}; expected "
-                            "interact(function, …), so that the function stays a plain one"
-                        )
-            if not isinstance(node, ast.Call) or not node.args:
-                continue
-            target = ast.unparse(node.func)
-            callback = node.args[0]
-            # our own helpers may also take a network or images first
-            ours = re.match(r"(ap\.|apdnn_lite\.)widgets\.\w+$", target)
-            if target.rpartition(".")[2] not in TAKES_A_CALLBACK and not ours:
-                continue
-            if ours and not isinstance(callback, ast.Lambda) and ast.unparse(callback) not in functions:
-                continue
-            if not isinstance(callback, ast.Name) or callback.id not in functions:
-                yield (
-                    f"{notebook.at(number)}: {target} gets {ast.unparse(callback)[:60]}; expected a plain function that a "
-                    "cell of this notebook defines by name"
-                )
-            elif callback.id not in called:
-                yield f"{notebook.at(number)}: no cell calls {callback.id}(…) directly; expected one, so that the tests run it"
-
+            for decorator in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
+                target = decorator.func if isinstance(decorator, ast.Call) else decorator
+                if ast.unparse(target).rpartition(".")[2] in TAKES_A_CALLBACK:
+                    yield (
+                        f"{notebook.at(number)}: {node.name} is decorated with {ast.unparse(target)}; expected "
+                        "interact(function, …), so that the function stays a plain one"
+                    )
+    for number, target, callback in calls_with_a_callback(notebook):
+        if ast.unparse(callback) not in functions(notebook):
+            yield (
+                f"{notebook.at(number)}: {target} gets {ast.unparse(callback)[:60]}; expected a plain function that a "
+                "cell of this notebook defines by name"
+            )
+        elif callback.id not in called:
+            yield f"{notebook.at(number)}: no cell calls {callback.id}(…) directly; expected one, so that the tests run it"
 
 
 def names_read(table):
@@ -290,26 +299,19 @@ def names_read(table):
 
 def sliders_keep_their_names(notebook):
     """A slider is moved after the whole notebook has run: what its function reads must still be there."""
-    tables = [(number, symtable.symtable(ast.unparse(tree(cell)), "cell", "exec")) for number, cell in notebook.code]
+    tables = [(number, symtable.symtable(python(cell), "cell", "exec")) for number, cell in notebook.code]
     reads = {child.get_name(): names_read(child) for _, table in tables for child in table.get_children()}
-    sliders = {
-        (number, node.args[0].id)
-        for number, cell in notebook.code
-        for node in ast.walk(tree(cell))
-        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Name) and node.args[0].id in reads
-        and (ast.unparse(node.func).rpartition(".")[2] in TAKES_A_CALLBACK or ".widgets." in ast.unparse(node.func))
-    }
-    for slider, callback in sorted(sliders):
-        needed, new = set(), {callback}
-        while new:  # the function, the functions that it calls, …
+    for slider, _, callback in calls_with_a_callback(notebook):
+        needed, new = set(), {ast.unparse(callback)}
+        while new:  # the function, what it reads, what the functions among these read, …
             needed |= new
             new = set().union(*(reads.get(name, ()) for name in new)) - needed
         for number, table in tables:
             assigned = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned()}
             for name in sorted(assigned & needed) if number > slider else ():
                 yield (
-                    f"{notebook.at(number)}: gives {name} another value, which the slider of {callback} reads in cell "
-                    f"{slider}; expected another name, or the slider fails once the notebook has run"
+                    f"{notebook.at(number)}: gives {name} another value, which the slider of {ast.unparse(callback)} reads "
+                    f"in cell {slider}; expected another name, or the slider fails once the notebook has run"
                 )
 
 

@@ -190,6 +190,7 @@ BROKEN = {
     "nothing cited": ("citations", replace(1, "{cite}", ""), "cites nothing"),
     "unknown term": ("terms", replace(1, "keys <key>", "keys <lock>"), "'lock'"),
     "a placeholder": ("no_placeholders", replace(1, "keys <key>`", "keys <key>` TABLE-TEXT"), "'TABLE-TEXT'"),
+    "three crosses": ("no_placeholders", replace(1, "keys <key>`", "keys <key>` " + "X" * 3), "'" + "X" * 3 + "'"),
     "no term": ("terms", lambda n: n.cells[1].update(source="See {cite}`chen2018`."), "links no glossary term"),
 }
 

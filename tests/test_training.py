@@ -551,7 +551,8 @@ def test_a_checkpoint_of_another_precision_is_refused(tmp_path):
                                             lambda: ap.Generator(1, 3, seed=0)], ids=["plain", "fixed", "learned", "generator"])
 def test_the_host_waits_for_the_device_once_an_epoch(monkeypatch, make_transform):
     """Tensors on the device "meta" have no values, so whoever reads one inside an epoch fails here.
-    What is read at its end gets an answer from this test."""
+    What is read at its end gets an answer from this test. "meta" stands for a CUDA device."""
+    monkeypatch.setattr(training, "COPIES_AT_ONCE", {"meta"})
     read = []
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: read.append(tensor.device.type) or [0.5] * tensor.numel())
     transform = make_transform()
@@ -563,6 +564,13 @@ def test_the_host_waits_for_the_device_once_an_epoch(monkeypatch, make_transform
     assert set(means.values()) == {0.5} and read == ["meta"]
     assert devices.copies == 1 + 3 * (64 // 8)  # the order of the images; shifts and flips of each batch
     assert devices.waiting_copies == 1  # for the order, before the first batch
+
+
+def test_shifts_and_flips_are_waited_for_where_a_copy_may_be_read_late():
+    images, generator = torch.empty(4, 1, 8, 8, device="meta"), torch.Generator()  # "meta" is no CUDA device
+    with Devices() as devices:
+        ap.Augment()(images, generator)
+    assert (devices.copies, devices.waiting_copies) == (3, 3)
 
 
 def test_pick_device():
