@@ -157,8 +157,13 @@ def environment():
     """Package versions, machine and commit, for the "how" of a record."""
     from importlib.metadata import version
     folder = Path(__file__).parent
-    git = lambda *command: subprocess.run(("git", "-C", str(folder), *command), capture_output=True,  # noqa: E731
-                                          text=True).stdout.strip()
+
+    def git(*command):
+        try:
+            return subprocess.run(("git", "-C", str(folder), *command), capture_output=True, text=True).stdout.strip()
+        except OSError:  # not every machine has git
+            return ""
+
     return {
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": version("numpy")},
         "processor": processor_name(), "threads": torch.get_num_threads(),

@@ -1,0 +1,80 @@
+"""What only a CUDA device can show; skipped where there is none."""
+
+import warnings
+
+import pytest
+import torch
+from toys import QUIET, TinyCNN, press_ctrl_c, state_of, toy_split
+from tqdm import tqdm
+
+import apdnn_lite as ap
+from apdnn_lite import training
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+ON_CUDA = QUIET | {"device": "cuda"}
+TRAIN, VALIDATION = toy_split(64, seed=1), toy_split(32, seed=2)
+TRANSFORMS = {"plain": lambda: None, "fixed": lambda: ap.Fixed((1, 8, 8), 0.1, 0.2, seed=5),
+              "learned": lambda: ap.Learned((1, 8, 8), seed=0), "generator": lambda: ap.Generator(1, 3, seed=0)}
+OPTIMIZERS = {"sgd": (ap.ResNet20, 0.05), "adam": (lambda: ap.SimpleCNN(image_size=8), 2e-3)}  # as in the recipes
+
+
+def trained(make_transform, optimizer, **settings):
+    """State of network and transform, and the history, after three epochs on the toys."""
+    make_net, lr = OPTIMIZERS[optimizer]
+    torch.manual_seed(0)
+    net, transform = make_net(), make_transform()
+    history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, batch_size=24, lr=lr, optimizer=optimizer,
+                     transform_max_norm=1.0 if transform is not None and list(transform.parameters()) else None,
+                     augment=ap.Augment(1), **ON_CUDA | settings)
+    state = state_of(net) | ({} if transform is None else state_of(transform))
+    return {name: tensor.cpu() for name, tensor in state.items()}, history
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("make_transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_the_host_waits_for_the_device_twice_an_epoch(make_transform, optimizer):
+    """For the order of the images before the first batch, and for the means after the last."""
+    make_net, lr = OPTIMIZERS[optimizer]
+    transform = make_transform()
+    max_norm = 1.0 if transform is not None and list(transform.parameters()) else None
+    run = training.Run(make_net(), TRAIN, transform, ap.AntiPiracyLoss(), optimizer, lr, lr, max_norm, 0.0, 2, 8,
+                       training.Augment(), 0, torch.device("cuda"), torch.bfloat16)
+    run.one_epoch(tqdm(disable=True))  # libraries are loaded in the first
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run.one_epoch(tqdm(disable=True))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert len([warning for warning in caught if "synchroniz" in str(warning.message)]) == 2
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("make_transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_training_stopped_and_resumed_ends_close_to_training_in_one_go(tmp_path, monkeypatch, make_transform, optimizer):
+    """Not bit for bit: some sums on the device have no fixed order."""
+    one_go, _ = trained(make_transform, optimizer)
+    with monkeypatch.context() as patch:
+        press_ctrl_c(patch, at=5)  # in the second of three batches of the second epoch
+        _, history = trained(make_transform, optimizer, checkpoint=tmp_path / "run.safetensors")
+        assert history.interrupted and len(history.epochs) == 1
+    resumed, history = trained(make_transform, optimizer, checkpoint=tmp_path / "run.safetensors")
+    assert len(history.epochs) == 3
+    for name, tensor in one_go.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=1e-2, atol=1e-3, msg=lambda text: f"{name}: {text}")
+
+
+def test_training_is_the_same_as_on_the_cpu_but_for_rounding():
+    torch.manual_seed(0)
+    start = state_of(TinyCNN())
+    ends = []
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        net = TinyCNN()
+        ap.fit(net, TRAIN, VALIDATION, transform=TRANSFORMS["fixed"](), epochs=2, batch_size=16, optimizer="sgd", lr=0.05,
+               augment=ap.Augment(1), **QUIET | {"device": device})
+        ends.append({name: tensor.cpu() for name, tensor in state_of(net).items()})
+    moved = sum((ends[0][name] - start[name]).double().square().sum() for name in start).sqrt()
+    apart = sum((ends[0][name] - ends[1][name]).double().square().sum() for name in start).sqrt()
+    assert moved > 0 and apart < 1e-2 * moved
