@@ -164,11 +164,12 @@ def environment():
         except OSError:  # not every machine has git
             return ""
 
+    commit = git("rev-parse", "HEAD") or None
     return {
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": version("numpy")},
         "processor": processor_name(), "threads": torch.get_num_threads(),
-        "commit": git("rev-parse", "HEAD") or None,
-        "uncommitted_changes": bool(git("status", "--porcelain", "--", ".", ":!assets")),  # of the code
+        "commit": commit,
+        "uncommitted_changes": bool(git("status", "--porcelain", "--", ".", ":!assets")) if commit else None,  # of the code
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
 
@@ -278,7 +279,7 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
     data = sets.load(name.dataset, name.size)
     shape = tuple(data.train.images.shape[1:])
     torch.manual_seed(name.seed)
-    net = build(name.network, shape[0], len(data.classes), shape[1])
+    net = build(name.network, shape[0], len(data.classes), shape[1]).to(pick_device(device))  # measured there, too
     transform = make_transform(name.transform, shape, recipe, name.seed)
     history = fit(net, data.train, data.validation, transform=transform,
                   loss=transform and AntiPiracyLoss(recipe.alpha, recipe.beta, recipe.gamma),
@@ -286,7 +287,7 @@ def run(name, folder=None, device="auto", checkpoint=None, progress=True, keep_w
                   transform_lr=recipe.transform_lr, transform_max_norm=recipe.transform_max_norm,
                   optimizer=recipe.optimizer, weight_decay=recipe.weight_decay,
                   augment=Augment(recipe.crop, recipe.flip) if recipe.crop or recipe.flip else None,
-                  device=device, precision=recipe.precision, seed=name.seed, checkpoint=checkpoint, progress=progress)
+                  device=device, precision=recipe.precision, cuda_graph=True, seed=name.seed, checkpoint=checkpoint, progress=progress)
     if history.interrupted:
         return None
     asked = {**name._asdict(), "dataset_sha256": data.sha256, "recipe": asdict(recipe),

@@ -5,6 +5,7 @@ and the same batch processed go through the network as one concatenated batch: b
 then sees the same mixture throughout, and one large pass is faster than two small ones.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .evaluate import access, accuracy
+from .evaluate import access, accuracy, device_of
 from .losses import AntiPiracyLoss
 
 OPTIMIZERS = {
@@ -119,9 +120,12 @@ class Augment:
 
 
 def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_size=128, lr=2e-3, transform_lr=None,
-        transform_max_norm=None, optimizer="adam", weight_decay=0.0, augment=None, device="auto", precision="auto", seed=0,
-        checkpoint=None, progress=True):
+        transform_max_norm=None, optimizer="adam", weight_decay=0.0, augment=None, device="auto", precision="auto",
+        cuda_graph=False, seed=0, checkpoint=None, progress=True):
     """Train ``net`` in place and return its :class:`History`; the network is left in evaluation mode.
+
+    Network and transform go to the device for the training and come back to the one they were on, so that what
+    is done with them next needs no thought of it.
 
     net: any module from pixels (N, C, H, W) to logits (N, num_classes).
     train, validation: splits; there is no parameter for the test split.
@@ -140,6 +144,9 @@ def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_si
     precision: of the arithmetic inside the network, "float32", "bfloat16" or "float16" (CUDA only);
         "auto" takes the fastest of them that the device computes in. Weights, logits and loss
         stay in float32, and so does all that is measured.
+    cuda_graph: on a CUDA device, launch the forward and backward pass of a batch at once, as one CUDA graph,
+        and not kernel by kernel: with small networks the launches are what takes the time. Network, transform
+        and loss must then do the same for every batch and read no value on the host. On other devices it does nothing.
     checkpoint: a file, written after each epoch. If it is there already, training goes on from it;
         on the CPU it ends with the same weights, bit for bit, as without the stop.
 
@@ -159,13 +166,27 @@ def fit(net, train, validation, *, transform=None, loss=None, epochs=8, batch_si
     device = pick_device(device)
     precision = pick_precision(precision, device)
     loss = loss or AntiPiracyLoss()
-    run = Run(net, train, transform, loss, optimizer, lr, transform_lr, transform_max_norm, weight_decay, epochs, batch_size,
-              augment, seed, device, precision)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with on_loan(net, transform), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        run = Run(net, train, transform, loss, optimizer, lr, transform_lr, transform_max_norm, weight_decay, epochs, batch_size,
+                  augment, seed, device, precision)
+        if cuda_graph and device.type == "cuda":
+            run.capture()
         torch.manual_seed(seed)
         if checkpoint is not None and Path(checkpoint).exists():
             run.resume(Path(checkpoint))
         return run.train(validation.to(device), checkpoint, progress)
+
+
+@contextlib.contextmanager
+def on_loan(*modules):
+    """Whatever happens inside the ``with`` block, the modules (or None) go back to the devices they were on."""
+    devices = [None if module is None else device_of(module) for module in modules]
+    try:
+        yield
+    finally:
+        for module, device in zip(modules, devices):
+            if module is not None:
+                module.to(device)
 
 
 def pick_device(device="auto"):
@@ -225,6 +246,7 @@ class Run:
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
         self.generator = torch.Generator().manual_seed(seed)  # the order of the batches, and augmentation
         self.history = History()
+        self.graph = None  # of a batch, on a CUDA device, if there is one: :meth:`capture`
         self.settings = {
             "net": repr(net), "transform": repr(transform), "loss": repr(loss), "optimizer": optimizer, "lr": lr,
             "transform_lr": transform_lr, "transform_max_norm": transform_max_norm, "weight_decay": weight_decay,
@@ -290,14 +312,12 @@ class Run:
 
     def step(self, images, labels):
         """One forward and backward pass and one step of the optimizer; returns the loss, or its four terms."""
-        if self.transform is None:
-            terms = (F.cross_entropy(self.logits(images), labels),)
+        if self.graph is not None and len(labels) == self.batch_size:
+            terms = self.replay(images, labels)
         else:
-            processed = self.transform(images)
-            logits_processed, logits_raw = self.logits(torch.cat([processed, images])).chunk(2)
-            terms = self.loss(logits_processed, logits_raw, labels, processed - images)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(terms[0]).backward()
+            # a graph writes its gradients into the tensors it was recorded with: they stay
+            self.optimizer.zero_grad(set_to_none=self.graph is None)
+            terms = self.gradients(images, labels)
         if self.transform is not None and self.transform_max_norm is not None:
             self.scaler.unscale_(self.optimizer)  # gradients of their true size
             torch.nn.utils.clip_grad_norm_(self.transform.parameters(), self.transform_max_norm)
@@ -305,6 +325,52 @@ class Run:
         self.scaler.update()
         self.schedule.step()
         return terms
+
+    def gradients(self, images, labels):
+        """One forward and backward pass; returns the loss, or its four terms."""
+        if self.transform is None:
+            terms = (F.cross_entropy(self.logits(images), labels),)
+        else:
+            processed = self.transform(images)
+            logits_processed, logits_raw = self.logits(torch.cat([processed, images])).chunk(2)
+            terms = self.loss(logits_processed, logits_raw, labels, processed - images)
+        self.scaler.scale(terms[0]).backward()
+        return terms
+
+    def capture(self):
+        """Record the forward and backward pass of a full batch as a CUDA graph, for :meth:`replay`.
+
+        Some passes come first, as torch demands, for what is set up only once; cuDNN tries its algorithms in them
+        and takes the fastest. They leave no trace in the network (batch normalization counts what it sees).
+        """
+        modules = [module for module in (self.net, self.transform) if module is not None]
+        before = [{name: tensor.clone() for name, tensor in module.state_dict().items()} for module in modules]
+        for module in modules:
+            module.train()
+        shape = (self.batch_size, *self.images.shape[1:])
+        self.inputs = self.images[:1].expand(shape).clone(), self.labels[:1].expand(self.batch_size).clone()
+        aside = torch.cuda.Stream(self.device)
+        aside.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.backends.cudnn.flags(benchmark=True):
+            with torch.cuda.stream(aside):
+                for _ in range(3):
+                    self.optimizer.zero_grad(set_to_none=True)
+                    self.gradients(*self.inputs)
+            torch.cuda.current_stream(self.device).wait_stream(aside)
+            self.optimizer.zero_grad(set_to_none=True)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self.outputs = [term.detach() for term in self.gradients(*self.inputs)]
+        self.graph = graph
+        for module, state in zip(modules, before):
+            module.load_state_dict(state)
+
+    def replay(self, images, labels):
+        """What :meth:`gradients` does, as the recorded graph: it reads and writes the same memory each time."""
+        for tensor, new in zip(self.inputs, (images, labels)):
+            tensor.copy_(new)
+        self.graph.replay()
+        return self.outputs
 
     def logits(self, images):
         """The network's logits in float32, whatever the precision inside it."""

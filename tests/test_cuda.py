@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from toys import QUIET, TinyCNN, press_ctrl_c, state_of, toy_split
+from toys import QUIET, TinyCNN, press_ctrl_c, same, state_of, toy_split
 from tqdm import tqdm
 
 import apdnn_lite as ap
@@ -30,15 +30,18 @@ def trained(make_transform, optimizer, **settings):
     return {name: tensor.cpu() for name, tensor in state.items()}, history
 
 
+@pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("make_transform", TRANSFORMS.values(), ids=TRANSFORMS)
-def test_the_host_waits_for_the_device_twice_an_epoch(make_transform, optimizer):
+def test_the_host_waits_for_the_device_twice_an_epoch(make_transform, optimizer, graph):
     """For the order of the images before the first batch, and for the means after the last."""
     make_net, lr = OPTIMIZERS[optimizer]
     transform = make_transform()
     max_norm = 1.0 if transform is not None and list(transform.parameters()) else None
     run = training.Run(make_net(), TRAIN, transform, ap.AntiPiracyLoss(), optimizer, lr, lr, max_norm, 0.0, 2, 8,
                        training.Augment(), 0, torch.device("cuda"), torch.bfloat16)
+    if graph:
+        run.capture()
     run.one_epoch(tqdm(disable=True))  # libraries are loaded in the first
     torch.cuda.set_sync_debug_mode("warn")
     try:
@@ -50,31 +53,56 @@ def test_the_host_waits_for_the_device_twice_an_epoch(make_transform, optimizer)
     assert len([warning for warning in caught if "synchroniz" in str(warning.message)]) == 2
 
 
+@pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("make_transform", TRANSFORMS.values(), ids=TRANSFORMS)
-def test_training_stopped_and_resumed_ends_close_to_training_in_one_go(tmp_path, monkeypatch, make_transform, optimizer):
+def test_training_stopped_and_resumed_ends_close_to_training_in_one_go(tmp_path, monkeypatch, make_transform, optimizer, graph):
     """Not bit for bit: some sums on the device have no fixed order."""
-    one_go, _ = trained(make_transform, optimizer)
+    one_go, _ = trained(make_transform, optimizer, cuda_graph=graph)
     with monkeypatch.context() as patch:
         press_ctrl_c(patch, at=5)  # in the second of three batches of the second epoch
-        _, history = trained(make_transform, optimizer, checkpoint=tmp_path / "run.safetensors")
+        _, history = trained(make_transform, optimizer, cuda_graph=graph, checkpoint=tmp_path / "run.safetensors")
         assert history.interrupted and len(history.epochs) == 1
-    resumed, history = trained(make_transform, optimizer, checkpoint=tmp_path / "run.safetensors")
+    resumed, history = trained(make_transform, optimizer, cuda_graph=graph, checkpoint=tmp_path / "run.safetensors")
     assert len(history.epochs) == 3
     for name, tensor in one_go.items():
         torch.testing.assert_close(resumed[name], tensor, rtol=1e-2, atol=1e-3, msg=lambda text: f"{name}: {text}")
 
 
-def test_training_is_the_same_as_on_the_cpu_but_for_rounding():
-    torch.manual_seed(0)
-    start = state_of(TinyCNN())
-    ends = []
+@pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
+@pytest.mark.parametrize("make_transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_training_is_the_same_as_on_the_cpu_but_for_rounding(make_transform, graph):
+    """With batches of 24 of 64 images the last of an epoch is not full: no graph fits it."""
+    ends, losses = [], []
     for device in ("cpu", "cuda"):
         torch.manual_seed(0)
-        net = TinyCNN()
-        ap.fit(net, TRAIN, VALIDATION, transform=TRANSFORMS["fixed"](), epochs=2, batch_size=16, optimizer="sgd", lr=0.05,
-               augment=ap.Augment(1), **QUIET | {"device": device})
-        ends.append({name: tensor.cpu() for name, tensor in state_of(net).items()})
+        net, transform = TinyCNN(), make_transform()
+        history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, batch_size=24, optimizer="sgd", lr=0.05,
+                         augment=ap.Augment(1), cuda_graph=graph, **QUIET | {"device": device})
+        ends.append(state_of(net) | ({} if transform is None else state_of(transform)))
+        losses.append(history["loss"])
+    torch.manual_seed(0)
+    start = state_of(TinyCNN())
     moved = sum((ends[0][name] - start[name]).double().square().sum() for name in start).sqrt()
     apart = sum((ends[0][name] - ends[1][name]).double().square().sum() for name in start).sqrt()
     assert moved > 0 and apart < 1e-2 * moved
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_a_network_comes_back_to_the_device_it_was_on():
+    for device in ("cpu", "cuda"):
+        net, transform = TinyCNN().to(device), TRANSFORMS["generator"]()
+        history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=1, **ON_CUDA)
+        assert {tensor.device.type for tensor in net.state_dict().values()} == {device}
+        assert {tensor.device.type for tensor in transform.state_dict().values()} == {"cpu"}
+        history.load_selected(net, transform)
+        transform(TRAIN.images)
+
+
+def test_recording_a_graph_leaves_no_trace():
+    net, transform = TinyCNN().cuda(), TRANSFORMS["generator"]().cuda()
+    before = [state_of(net), state_of(transform)]
+    run = training.Run(net, TRAIN, transform, ap.AntiPiracyLoss(), "sgd", 0.1, 0.1, None, 0.0, 1, 8, None, 0,
+                       torch.device("cuda"), torch.float32)
+    run.capture()
+    assert all(map(same, before, [state_of(net), state_of(transform)]))

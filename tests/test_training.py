@@ -573,6 +573,14 @@ def test_shifts_and_flips_are_waited_for_where_a_copy_may_be_read_late():
     assert (devices.copies, devices.waiting_copies) == (3, 3)
 
 
+def test_modules_go_back_to_their_devices_whatever_happens():
+    net, transform = TinyCNN().to("meta"), key()
+    with pytest.raises(TrainingError), training.on_loan(net, transform, None):
+        net.to_empty(device="cpu")
+        raise TrainingError
+    assert training.device_of(net).type == "meta" and training.device_of(transform).type == "cpu"
+
+
 def test_pick_device():
     assert ap.pick_device("cpu") == torch.device("cpu")
     assert ap.pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
