@@ -340,8 +340,8 @@ class Run:
     def capture(self):
         """Record the forward and backward pass of a full batch as a CUDA graph, for :meth:`replay`.
 
-        Some passes come first, as torch demands, for what is set up only once; cuDNN tries its algorithms in them
-        and takes the fastest. They leave no trace in the network (batch normalization counts what it sees).
+        Some passes come first, as torch demands, for what is set up only once. They leave no trace in the network
+        (batch normalization counts what it sees).
         """
         modules = [module for module in (self.net, self.transform) if module is not None]
         before = [{name: tensor.clone() for name, tensor in module.state_dict().items()} for module in modules]
@@ -351,16 +351,15 @@ class Run:
         self.inputs = self.images[:1].expand(shape).clone(), self.labels[:1].expand(self.batch_size).clone()
         aside = torch.cuda.Stream(self.device)
         aside.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.backends.cudnn.flags(benchmark=True):
-            with torch.cuda.stream(aside):
-                for _ in range(3):
-                    self.optimizer.zero_grad(set_to_none=True)
-                    self.gradients(*self.inputs)
-            torch.cuda.current_stream(self.device).wait_stream(aside)
-            self.optimizer.zero_grad(set_to_none=True)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                self.outputs = [term.detach() for term in self.gradients(*self.inputs)]
+        with torch.cuda.stream(aside):
+            for _ in range(3):
+                self.optimizer.zero_grad(set_to_none=True)
+                self.gradients(*self.inputs)
+        torch.cuda.current_stream(self.device).wait_stream(aside)
+        self.optimizer.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.outputs = [term.detach() for term in self.gradients(*self.inputs)]
         self.graph = graph
         for module, state in zip(modules, before):
             module.load_state_dict(state)

@@ -15,12 +15,14 @@ ON_CUDA = QUIET | {"device": "cuda"}
 TRAIN, VALIDATION = toy_split(64, seed=1), toy_split(32, seed=2)
 TRANSFORMS = {"plain": lambda: None, "fixed": lambda: ap.Fixed((1, 8, 8), 0.1, 0.2, seed=5),
               "learned": lambda: ap.Learned((1, 8, 8), seed=0), "generator": lambda: ap.Generator(1, 3, seed=0)}
-OPTIMIZERS = {"sgd": (ap.ResNet20, 0.05), "adam": (lambda: ap.SimpleCNN(image_size=8), 2e-3)}  # as in the recipes
+RECIPES = {"sgd": (ap.ResNet20, 0.1), "adam": (lambda: ap.SimpleCNN(image_size=8), 2e-3)}
+# Nets that forget rounding: a change of 1e-7 in the first weights of ResNet-20 grows to 0.3 in nine steps at this rate.
+STEADY = {"sgd": (TinyCNN, 0.05), "adam": RECIPES["adam"]}
 
 
 def trained(make_transform, optimizer, **settings):
     """State of network and transform, and the history, after three epochs on the toys."""
-    make_net, lr = OPTIMIZERS[optimizer]
+    make_net, lr = STEADY[optimizer]
     torch.manual_seed(0)
     net, transform = make_net(), make_transform()
     history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, batch_size=24, lr=lr, optimizer=optimizer,
@@ -31,11 +33,11 @@ def trained(make_transform, optimizer, **settings):
 
 
 @pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", RECIPES)
 @pytest.mark.parametrize("make_transform", TRANSFORMS.values(), ids=TRANSFORMS)
 def test_the_host_waits_for_the_device_twice_an_epoch(make_transform, optimizer, graph):
     """For the order of the images before the first batch, and for the means after the last."""
-    make_net, lr = OPTIMIZERS[optimizer]
+    make_net, lr = RECIPES[optimizer]
     transform = make_transform()
     max_norm = 1.0 if transform is not None and list(transform.parameters()) else None
     run = training.Run(make_net(), TRAIN, transform, ap.AntiPiracyLoss(), optimizer, lr, lr, max_norm, 0.0, 2, 8,
@@ -54,7 +56,7 @@ def test_the_host_waits_for_the_device_twice_an_epoch(make_transform, optimizer,
 
 
 @pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", RECIPES)
 @pytest.mark.parametrize("make_transform", TRANSFORMS.values(), ids=TRANSFORMS)
 def test_training_stopped_and_resumed_ends_close_to_training_in_one_go(tmp_path, monkeypatch, make_transform, optimizer, graph):
     """Not bit for bit: some sums on the device have no fixed order."""
