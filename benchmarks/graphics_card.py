@@ -1,6 +1,6 @@
 """How fast is training on a CUDA device? Images per second of the steps of ``ap.fit``, launched in several ways.
 
-    python benchmarks/cuda.py [--cells fashion_mnist/resnet20/generator …] [--ways kernels graph …] [--epochs 5]
+    python benchmarks/graphics_card.py [--cells fashion_mnist/resnet20/generator …] [--ways kernels graph …] [--epochs 5]
 
 kernels   as PyTorch launches them, one by one
 graph     forward and backward pass as one CUDA graph: ``ap.fit(…, cuda_graph=True)``, which the recorded runs use
