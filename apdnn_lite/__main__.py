@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from statistics import fmean
 
 from . import data, experiments, export, figures, tables
 from .evaluate import count_correct
@@ -123,7 +124,7 @@ def run_attacks(options):
                                          options.device)
         for attack, came_out in record["came_out"].items():
             accuracies = came_out["accuracies"]
-            print(f"{name}, {attack}: mean {sum(accuracies) / len(accuracies):.1%}, best {max(accuracies):.1%}, "
+            print(f"{name}, {attack}: mean {fmean(accuracies):.1%}, best {max(accuracies):.1%}, "
                   f"thief's pick {accuracies[came_out['picked']]:.1%}")
     return 0
 

@@ -7,6 +7,7 @@ the measurement and back afterwards.
 import contextlib
 import math
 from dataclasses import dataclass, field
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -151,7 +152,7 @@ class AttackResult:
 
     @property
     def mean(self):
-        return sum(self.accuracies) / len(self.accuracies)
+        return fmean(self.accuracies)
 
     @property
     def best(self):

@@ -9,6 +9,7 @@ The source's figures: Chen and Wu (2018), Tables 1 and 2, test accuracy in per c
 import time
 from dataclasses import replace
 from itertools import product
+from statistics import fmean
 from typing import NamedTuple
 
 from . import experiments
@@ -206,7 +207,7 @@ def table_1(folder=None):
 
 
 def mean(out):
-    return sum(out["accuracies"]) / len(out["accuracies"])
+    return fmean(out["accuracies"])
 
 
 def best(out):

@@ -96,6 +96,12 @@ def test_the_environment_says_how(tmp_path):
     assert {"processor", "commit", "uncommitted_changes", "date"} <= how.keys()
 
 
+def test_without_git_the_commit_is_unknown(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    how = experiments.environment()
+    assert how["commit"] is how["uncommitted_changes"] is None and how["threads"]
+
+
 def test_a_share_holds_counts_and_the_interval():
     share = experiments.share(15, 148)  # Newcombe (1998): 0.0624 … 0.1605
     assert share == {"correct": 15, "images": 148, "accuracy": 15 / 148, "interval": list(ap.binomial_interval(15, 148))}

@@ -186,6 +186,7 @@ BROKEN = {
         ),
         "cell 9 (scale = None): gives scale another value",
     ),
+    "mean": ("exact_means", replace(9, "assert True", "assert 100 * sum([1.0]) / 1"), "expected statistics.fmean"),
     "unknown key": ("citations", replace(1, "other1999", "nobody2000"), "'nobody2000'"),
     "nothing cited": ("citations", replace(1, "{cite}", ""), "cites nothing"),
     "unknown term": ("terms", replace(1, "keys <key>", "keys <lock>"), "'lock'"),

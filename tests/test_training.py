@@ -581,6 +581,14 @@ def test_modules_go_back_to_their_devices_whatever_happens():
     assert training.device_of(net).type == "meta" and training.device_of(transform).type == "cpu"
 
 
+def test_there_is_no_cuda_graph_on_a_cpu():
+    with_it, without = TinyCNN(), TinyCNN()
+    with_it.load_state_dict(without.state_dict())
+    for net, asked in ((with_it, True), (without, False)):
+        ap.fit(net, TRAIN, VALIDATION, transform=key(), epochs=1, cuda_graph=asked, **QUIET)
+    assert same(state_of(with_it), state_of(without))
+
+
 def test_pick_device():
     assert ap.pick_device("cpu") == torch.device("cpu")
     assert ap.pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
