@@ -358,7 +358,7 @@ class Run:
         torch.cuda.current_stream(self.device).wait_stream(aside)
         self.optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=aside):
             self.outputs = [term.detach() for term in self.gradients(*self.inputs)]
         self.graph = graph
         for module, state in zip(modules, before):

@@ -1,10 +1,12 @@
 """Training on toys: against an ordinary loop, stopped and resumed, and what it must leave alone."""
 
+import contextlib
 import copy
 import inspect
 import json
 import random
 import shutil
+import types
 import zipfile
 
 import numpy as np
@@ -579,6 +581,48 @@ def test_modules_go_back_to_their_devices_whatever_happens():
         net.to_empty(device="cpu")
         raise TrainingError
     assert training.device_of(net).type == "meta" and training.device_of(transform).type == "cpu"
+
+
+class Recorded:
+    """A CUDA graph's stand-in on the CPU: replayed, it computes again into the tensors it was recorded with."""
+
+    def __init__(self, run):
+        self.run = run
+
+    def replay(self):
+        gradients = [parameter.grad for group in self.run.optimizer.param_groups for parameter in group["params"]]
+        for gradient in gradients:
+            gradient.zero_()
+        for kept, new in zip(self.run.outputs, self.run.gradients(*self.run.inputs)):
+            kept.copy_(new.detach())
+
+
+@pytest.mark.parametrize("make_transform", [lambda: None, key, lambda: ap.Learned((1, 8, 8), seed=0),
+                                            lambda: ap.Generator(1, 3, seed=0)], ids=["plain", "fixed", "learned", "generator"])
+def test_batches_that_are_replayed_train_as_batches_that_are_computed(monkeypatch, make_transform):
+    """Of 64 images in batches of 24 the last is not full: no graph fits it."""
+    ends, replayed = [], []
+    for graph in (False, True):
+        net, transform = made(TinyCNN), make_transform()
+        max_norm = 0.1 if transform is not None and list(transform.parameters()) else None
+        run = training.Run(net, TRAIN, transform, ap.AntiPiracyLoss(), "sgd", 0.05, 0.05, max_norm, 0.01, 3, 24, ap.Augment(1), 0,
+                           torch.device("cpu"), torch.float32)
+        if graph:
+            before = state_of(net)
+            with monkeypatch.context() as cuda:
+                cuda.setattr(torch.cuda, "Stream", lambda device: types.SimpleNamespace(wait_stream=lambda stream: None))
+                cuda.setattr(torch.cuda, "current_stream", torch.cuda.Stream)
+                cuda.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+                cuda.setattr(torch.cuda, "CUDAGraph", lambda: Recorded(run))
+                cuda.setattr(torch.cuda, "graph", lambda graph, stream: contextlib.nullcontext())
+                run.capture()
+            assert same(before, state_of(net))
+            replay = run.graph.replay
+            run.graph.replay = lambda: replayed.append(1) or replay()
+        history = run.train(VALIDATION, None, progress=False)
+        ends.append((state_of(net) | ({} if transform is None else state_of(transform)), history.epochs))
+    assert same(ends[0][0], ends[1][0]) and ends[0][1] == ends[1][1]
+    assert len(replayed) == 3 * 2
 
 
 def test_there_is_no_cuda_graph_on_a_cpu():
