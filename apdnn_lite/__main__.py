@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from statistics import fmean
 
 from . import data, experiments, export, figures, tables
 from .evaluate import count_correct
@@ -123,9 +122,8 @@ def run_attacks(options):
         record = experiments.run_attacks(name, options.folder, options.draws, options.tries,
                                          options.device)
         for attack, came_out in record["came_out"].items():
-            accuracies = came_out["accuracies"]
-            print(f"{name}, {attack}: mean {fmean(accuracies):.1%}, best {max(accuracies):.1%}, "
-                  f"thief's pick {accuracies[came_out['picked']]:.1%}")
+            print(f"{name}, {attack}: mean {tables.mean(came_out):.1%}, best {tables.best(came_out):.1%}, "
+                  f"thief's pick {tables.picked(came_out):.1%}")
     return 0
 
 

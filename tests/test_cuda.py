@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from toys import QUIET, TinyCNN, press_ctrl_c, same, state_of, toy_split
+from toys import OWNERS, QUIET, TinyCNN, max_norm, press_ctrl_c, same, state_of, toy_split
 from tqdm import tqdm
 
 import apdnn_lite as ap
@@ -13,8 +13,6 @@ from apdnn_lite import training
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 ON_CUDA = QUIET | {"device": "cuda"}
 TRAIN, VALIDATION = toy_split(64, seed=1), toy_split(32, seed=2)
-TRANSFORMS = {"plain": lambda: None, "fixed": lambda: ap.Fixed((1, 8, 8), 0.1, 0.2, seed=5),
-              "learned": lambda: ap.Learned((1, 8, 8), seed=0), "generator": lambda: ap.Generator(1, 3, seed=0)}
 RECIPES = {"sgd": (ap.ResNet20, 0.1), "adam": (lambda: ap.SimpleCNN(image_size=8), 2e-3)}
 # Nets that forget rounding: a change of 1e-7 in the first weights of ResNet-20 grows to 0.3 in nine steps at this rate.
 STEADY = {"sgd": (TinyCNN, 0.05), "adam": RECIPES["adam"]}
@@ -26,21 +24,19 @@ def trained(make_transform, optimizer, **settings):
     torch.manual_seed(0)
     net, transform = make_net(), make_transform()
     history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, batch_size=24, lr=lr, optimizer=optimizer,
-                     transform_max_norm=1.0 if transform is not None and list(transform.parameters()) else None,
-                     augment=ap.Augment(1), **ON_CUDA | settings)
+                     transform_max_norm=max_norm(transform), augment=ap.Augment(1), **ON_CUDA | settings)
     state = state_of(net) | ({} if transform is None else state_of(transform))
     return {name: tensor.cpu() for name, tensor in state.items()}, history
 
 
 @pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
 @pytest.mark.parametrize("optimizer", RECIPES)
-@pytest.mark.parametrize("make_transform", TRANSFORMS.values(), ids=TRANSFORMS)
+@pytest.mark.parametrize("make_transform", OWNERS.values(), ids=OWNERS)
 def test_the_host_waits_for_the_device_twice_an_epoch(make_transform, optimizer, graph):
     """For the order of the images before the first batch, and for the means after the last."""
     make_net, lr = RECIPES[optimizer]
     transform = make_transform()
-    max_norm = 1.0 if transform is not None and list(transform.parameters()) else None
-    run = training.Run(make_net(), TRAIN, transform, ap.AntiPiracyLoss(), optimizer, lr, lr, max_norm, 0.0, 2, 8,
+    run = training.Run(make_net(), TRAIN, transform, ap.AntiPiracyLoss(), optimizer, lr, lr, max_norm(transform), 0.0, 2, 8,
                        training.Augment(), 0, torch.device("cuda"), torch.bfloat16)
     if graph:
         run.capture()
@@ -57,7 +53,7 @@ def test_the_host_waits_for_the_device_twice_an_epoch(make_transform, optimizer,
 
 @pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
 @pytest.mark.parametrize("optimizer", RECIPES)
-@pytest.mark.parametrize("make_transform", TRANSFORMS.values(), ids=TRANSFORMS)
+@pytest.mark.parametrize("make_transform", OWNERS.values(), ids=OWNERS)
 def test_training_stopped_and_resumed_ends_close_to_training_in_one_go(tmp_path, monkeypatch, make_transform, optimizer, graph):
     """Not bit for bit: some sums on the device have no fixed order."""
     one_go, _ = trained(make_transform, optimizer, cuda_graph=graph)
@@ -72,7 +68,7 @@ def test_training_stopped_and_resumed_ends_close_to_training_in_one_go(tmp_path,
 
 
 @pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
-@pytest.mark.parametrize("make_transform", TRANSFORMS.values(), ids=TRANSFORMS)
+@pytest.mark.parametrize("make_transform", OWNERS.values(), ids=OWNERS)
 def test_training_is_the_same_as_on_the_cpu_but_for_rounding(make_transform, graph):
     """With batches of 24 of 64 images the last of an epoch is not full: no graph fits it."""
     ends, losses = [], []
@@ -93,7 +89,7 @@ def test_training_is_the_same_as_on_the_cpu_but_for_rounding(make_transform, gra
 
 def test_a_network_comes_back_to_the_device_it_was_on():
     for device in ("cpu", "cuda"):
-        net, transform = TinyCNN().to(device), TRANSFORMS["generator"]()
+        net, transform = TinyCNN().to(device), OWNERS["generator"]()
         history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=1, **ON_CUDA)
         assert {tensor.device.type for tensor in net.state_dict().values()} == {device}
         assert {tensor.device.type for tensor in transform.state_dict().values()} == {"cpu"}
@@ -102,7 +98,7 @@ def test_a_network_comes_back_to_the_device_it_was_on():
 
 
 def test_recording_a_graph_leaves_no_trace():
-    net, transform = TinyCNN().cuda(), TRANSFORMS["generator"]().cuda()
+    net, transform = TinyCNN().cuda(), OWNERS["generator"]().cuda()
     before = [state_of(net), state_of(transform)]
     run = training.Run(net, TRAIN, transform, ap.AntiPiracyLoss(), "sgd", 0.1, 0.1, None, 0.0, 1, 8, None, 0,
                        torch.device("cuda"), torch.float32)

@@ -15,8 +15,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
-from toys import (QUIET, Blind, Devices, Learnable, TinyCNN, Watched, cross_entropy, same, squared_norm, state_of, toy_linear,
-                  toy_split, true_probability)
+from toys import (OWNERS, QUIET, Blind, Devices, Learnable, TinyCNN, Watched, cross_entropy, max_norm, same, squared_norm, state_of,
+                  toy_linear, toy_split, true_probability)
 from tqdm import tqdm
 
 import apdnn_lite as ap
@@ -549,17 +549,15 @@ def test_a_checkpoint_of_another_precision_is_refused(tmp_path):
         trained(small_cnn, key, "adam", checkpoint, precision="bfloat16")
 
 
-@pytest.mark.parametrize("make_transform", [lambda: None, key, lambda: ap.Learned((1, 8, 8), seed=0),
-                                            lambda: ap.Generator(1, 3, seed=0)], ids=["plain", "fixed", "learned", "generator"])
-def test_the_host_waits_for_the_device_once_an_epoch(monkeypatch, make_transform):
+@pytest.mark.parametrize("make_transform", OWNERS.values(), ids=OWNERS)
+def test_the_host_waits_for_the_device_twice_an_epoch(monkeypatch, make_transform):
     """Tensors on the device "meta" have no values, so whoever reads one inside an epoch fails here.
     What is read at its end gets an answer from this test. "meta" stands for a CUDA device."""
     monkeypatch.setattr(training, "COPIES_AT_ONCE", {"meta"})
     read = []
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: read.append(tensor.device.type) or [0.5] * tensor.numel())
     transform = make_transform()
-    max_norm = 1.0 if transform is not None and list(transform.parameters()) else None
-    run = training.Run(small_cnn(), TRAIN, transform, ap.AntiPiracyLoss(), "sgd", 0.1, 0.1, max_norm, 0.0, 1, 8,
+    run = training.Run(small_cnn(), TRAIN, transform, ap.AntiPiracyLoss(), "sgd", 0.1, 0.1, max_norm(transform), 0.0, 1, 8,
                        training.Augment(), 0, torch.device("meta"), torch.float32)
     with Devices() as devices:
         means = run.one_epoch(tqdm(disable=True))
@@ -583,30 +581,48 @@ def test_modules_go_back_to_their_devices_whatever_happens():
     assert training.device_of(net).type == "meta" and training.device_of(transform).type == "cpu"
 
 
+def test_fit_brings_network_and_transform_back(monkeypatch):
+    """To "cpu", from a device "meta" on which nothing is trained: what moves is told, not moved."""
+    moves = []
+    for module in (TinyCNN, ap.Generator):
+        monkeypatch.setattr(module, "to", lambda self, device, **options: moves.append((type(self), device.type)) or self, False)
+    monkeypatch.setattr(training.Run, "train", lambda run, *arguments: run.history)
+    ap.fit(TinyCNN(), TRAIN, VALIDATION, transform=OWNERS["generator"](), epochs=1, **QUIET | {"device": "meta"})
+    assert moves == [(TinyCNN, "meta"), (ap.Generator, "meta"), (TinyCNN, "cpu"), (ap.Generator, "cpu")]
+
+
 class Recorded:
     """A CUDA graph's stand-in on the CPU: replayed, it computes again into the tensors it was recorded with."""
 
     def __init__(self, run):
         self.run = run
+        self.parameters = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
+
+    @contextlib.contextmanager
+    def record(self, stream):
+        yield
+        self.gradients = [parameter.grad for parameter in self.parameters]
 
     def replay(self):
-        gradients = [parameter.grad for group in self.run.optimizer.param_groups for parameter in group["params"]]
-        for gradient in gradients:
-            gradient.zero_()
+        now = [parameter.grad for parameter in self.parameters]  # a graph knows nothing of these
+        self.put(gradient.zero_() for gradient in self.gradients)
         for kept, new in zip(self.run.outputs, self.run.gradients(*self.run.inputs)):
             kept.copy_(new.detach())
+        self.put(now)
+
+    def put(self, gradients):
+        for parameter, gradient in zip(self.parameters, gradients):
+            parameter.grad = gradient
 
 
-@pytest.mark.parametrize("make_transform", [lambda: None, key, lambda: ap.Learned((1, 8, 8), seed=0),
-                                            lambda: ap.Generator(1, 3, seed=0)], ids=["plain", "fixed", "learned", "generator"])
+@pytest.mark.parametrize("make_transform", OWNERS.values(), ids=OWNERS)
 def test_batches_that_are_replayed_train_as_batches_that_are_computed(monkeypatch, make_transform):
     """Of 64 images in batches of 24 the last is not full: no graph fits it."""
     ends, replayed = [], []
     for graph in (False, True):
         net, transform = made(TinyCNN), make_transform()
-        max_norm = 0.1 if transform is not None and list(transform.parameters()) else None
-        run = training.Run(net, TRAIN, transform, ap.AntiPiracyLoss(), "sgd", 0.05, 0.05, max_norm, 0.01, 3, 24, ap.Augment(1), 0,
-                           torch.device("cpu"), torch.float32)
+        run = training.Run(net, TRAIN, transform, ap.AntiPiracyLoss(), "sgd", 0.05, 0.05, max_norm(transform, 0.1), 0.01, 3, 24,
+                           ap.Augment(1), 0, torch.device("cpu"), torch.float32)
         if graph:
             before = state_of(net)
             with monkeypatch.context() as cuda:
@@ -614,7 +630,7 @@ def test_batches_that_are_replayed_train_as_batches_that_are_computed(monkeypatc
                 cuda.setattr(torch.cuda, "current_stream", torch.cuda.Stream)
                 cuda.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
                 cuda.setattr(torch.cuda, "CUDAGraph", lambda: Recorded(run))
-                cuda.setattr(torch.cuda, "graph", lambda graph, stream: contextlib.nullcontext())
+                cuda.setattr(torch.cuda, "graph", Recorded.record)
                 run.capture()
             assert same(before, state_of(net))
             replay = run.graph.replay

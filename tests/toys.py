@@ -54,6 +54,16 @@ class TinyCNN(nn.Module):
         return self.fc(self.bn(self.conv(x)).relu().mean(dim=(2, 3)))
 
 
+# What an owner may put before a network that takes (1, 8, 8): nothing, or one of the transforms.
+OWNERS = {"plain": lambda: None, "fixed": lambda: ap.Fixed((1, 8, 8), 0.1, 0.2, seed=5),
+          "learned": lambda: ap.Learned((1, 8, 8), seed=0), "generator": lambda: ap.Generator(1, 3, seed=0)}
+
+
+def max_norm(transform, norm=1.0):
+    """``norm`` for a transform that has something to train, None for the others: a ``transform_max_norm``."""
+    return norm if transform is not None and list(transform.parameters()) else None
+
+
 class Blind(nn.Module):
     """Gives every image the same logits. Its parameters and inputs have gradients, and they are zero."""
 
