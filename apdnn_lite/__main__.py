@@ -6,7 +6,8 @@ from pathlib import Path
 
 from . import data, experiments, export, figures, tables
 from .evaluate import count_correct
-from .training import TrainingError, pick_device
+from ._machine import pick_device
+from .training import TrainingError
 
 
 def main(arguments=None):

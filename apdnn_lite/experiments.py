@@ -26,7 +26,10 @@ from .data import ASSETS, CLASSES
 from .evaluate import access, binomial_interval, count_correct, perturbation_size
 from .losses import AntiPiracyLoss
 from .models import ResNet20, SimpleCNN
-from .training import Augment, fit, pick_device, pick_precision, tensors_under
+from ._checkpoint import tensors_under
+from ._machine import pick_device, pick_precision
+from .augment import Augment
+from .training import fit
 from .transforms import Fixed, Generator, Learned, Transform
 
 RECORDS = ASSETS / "records"
