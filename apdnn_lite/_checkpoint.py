@@ -18,6 +18,7 @@ from ._files import at_home, check_writable, sha256_of, write_whole
 
 FORMAT = 2
 NO_MATTER = {"cuda_graph"}  # settings that change how a run is computed, and not what comes out
+SLOTS = {"adam": {"step", "exp_avg", "exp_avg_sq"}, "sgd": {"momentum_buffer"}}  # for a parameter
 
 
 class TrainingError(RuntimeError):
@@ -85,8 +86,8 @@ class Checkpoint:
         self.check_names(tensors)
         run, threads = self.run, torch.get_num_threads()
         if header.get("threads", threads) != threads:
-            warnings.warn(f"{self.path} was written with {header['threads']} threads, this process has "
-                          f"{threads}: results may differ in the last bits", stacklevel=2)
+            warnings.warn(f"{self.path} was written with {header['threads']} threads; this process "
+                          f"has {threads}, and may differ in the last bits", stacklevel=2)
         run.net.load_state_dict(tensors_under("net.", tensors))
         if run.transform is not None:
             run.transform.load_state_dict(tensors_under("transform.", tensors))
@@ -151,10 +152,16 @@ class Checkpoint:
         wrong = sorted(expected ^ found)
         wrong += [name for name, tensor in weights.items()
                   if name in tensors and tensors[name].shape != tensor.shape]
+        slots = {}
+        for name in tensors_under("optimizer.", tensors):
+            number, _, slot = name.partition(".")
+            slots.setdefault(number, set()).add(slot)
+        wrong += [f"optimizer.{number}" for number, names in slots.items()
+                  if names != SLOTS[self.run.settings.optimizer]]
         if wrong:
             raise TrainingError(f"{self.path} does not hold the tensors of this run: missing, "
-                                f"unknown or of another shape are {', '.join(wrong[:5])}. Remove it to "
-                                "start anew.")
+                                f"unknown or of another shape are {', '.join(wrong[:5])}. "
+                                "Remove it to start anew.")
 
     def slots(self, tensors):
         """The optimizer's memory of each parameter, by its number."""

@@ -117,19 +117,20 @@ def try_network(net, images):
     Raises ValueError if it takes the images in no layout, or gives no logits (N, num_classes).
     """
     images = images.detach().to(device_of(net))
-    buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    before = {name: buffer.clone() for name, buffer in net.named_buffers()}
     logits, reason = None, None
     asked = torch.random.fork_rng(devices=cuda_devices(images.device))
-    with evaluating(net), torch.no_grad(), asked:
+    with evaluating(net), torch.no_grad(), asked, on_loan(net):
         for layout in (torch.channels_last, torch.contiguous_format):
             try:
+                net.to(memory_format=layout)  # what it gives depends on its weights' layout, too
                 logits = net(images.contiguous(memory_format=layout))
                 break
             except (RuntimeError, IndexError, TypeError) as error:
                 reason = error
             finally:
-                for buffer, before in buffers:
-                    buffer.copy_(before)
+                for name, buffer in net.named_buffers():
+                    buffer.copy_(before[name])
     if reason is not None and logits is None:
         dtypes = {str(parameter.dtype) for parameter in net.parameters()} - {str(images.dtype)}
         hint = f" Its parameters are {', '.join(sorted(dtypes))}: try net.float()."

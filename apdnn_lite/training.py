@@ -42,29 +42,31 @@ class Settings:
     epochs: int = setting(8, "passes over the training images", must.be_whole)
     batch_size: int = setting(128, "images of one step", must.be_whole)
     lr: float = setting(
-        2e-3, "the peak of a one-cycle schedule (Smith and Topin, 2018)", must.be_positive)
+        2e-3, "the peak of a one-cycle schedule (Smith and Topin, 2018)",
+        must.be_positive)
     transform_lr: float | None = setting(
-        None, "the peak for the transform's parameters, None for lr: a network's usual 0.1 "
-        "is too much for a generator, whose biases move every pixel",
+        None, "the peak for the transform, None for lr: a network's usual 0.1 is too "
+        "much for a generator, whose biases move every pixel",
         must.be_none_or(must.be_positive))
     transform_max_norm: float | None = setting(
-        None, "longer gradients of the transform are shortened to it (Pascanu et al., 2013): "
-        "one batch can throw a generator far off", must.be_none_or(must.be_positive))
+        None, "longer gradients of the transform are shortened to it (Pascanu et al., "
+        "2013): one batch can throw a generator far off",
+        must.be_none_or(must.be_positive))
     optimizer: str = setting(
         "adam", "adam, or sgd with momentum 0.9", must.be_one_of(*OPTIMIZERS))
     weight_decay: float = setting(
         0.0, "of the network alone: on a transform it would be a hidden γ",
         must.not_be_negative)
     augment: object = setting(
-        None, "a function of a batch of raw images and a generator, such as Augment()",
+        None, "a function of raw images and a generator, such as Augment()",
         must.be_none_or(must.be_a_function))
     precision: str = setting(
-        "auto", "of the arithmetic inside the network: float32, bfloat16, float16 (CUDA "
-        "only), or auto, the fastest here; all that is measured is float32",
+        "auto", "of the arithmetic inside the network: float32, bfloat16, float16 (on "
+        "CUDA), or auto, the fastest here; all that is measured is float32",
         must.be_one_of(*_machine.PRECISIONS))
     cuda_graph: bool = setting(
-        False, "launch a batch on a CUDA device at once, as one graph: launching a small "
-        "network's kernels takes longer than computing them", must.be_bool)
+        False, "launch a batch on a CUDA device at once, as one graph: launching the "
+        "kernels of a small network takes longer than computing them", must.be_bool)
     seed: int = setting(
         0, "of the order of the images, augmentation and dropout", must.be_a_seed)
 
@@ -93,9 +95,9 @@ def fit(net, train, validation, *, transform=None, loss=None, device="auto",
     settings, device = made_of(Settings, settings), _machine.pick_device(device)
     if loss is not None and transform is None:
         raise ValueError("a loss needs a transform: plain networks take cross-entropy")
-    layout = check_task(net, train, validation, transform)
     path = usable(checkpoint)
     with _machine.at_work(net, transform, device=device):
+        layout = check_task(net, train, validation, transform)
         loss = AntiPiracyLoss() if loss is None else loss
         run = Run(net, train, transform, loss, settings, device, layout)
         if settings.cuda_graph and device.type == "cuda":
@@ -136,7 +138,7 @@ class Run:
         self.history = History()
 
     def train(self, validation, saved, progress):
-        """The epochs that are left, each followed by validation; the history."""
+        """The epochs that are left, each with validation; returns the history."""
         history, epochs = self.history, self.settings.epochs
         per_epoch = len(batches(self.labels, self.settings.batch_size))
         bar = progress_bar(epochs, per_epoch, len(history.epochs), shown=progress)

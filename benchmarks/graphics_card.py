@@ -25,7 +25,9 @@ from tqdm import tqdm
 import apdnn_lite as ap
 from apdnn_lite import tables
 from apdnn_lite.experiments import build, device_name, image_shape, make_transform, recipe_of
-from apdnn_lite.training import Run, pick_precision
+from apdnn_lite._graph import attach_graph
+from apdnn_lite._machine import pick_precision
+from apdnn_lite.training import Run, Settings
 
 CELLS = ("fashion_mnist/resnet20/baseline", "fashion_mnist/resnet20/generator", "cifar10/resnet20/baseline",
          "cifar10/resnet20/generator", "fashion_mnist/simple_cnn/baseline", "fashion_mnist/simple_cnn/generator")
@@ -65,11 +67,14 @@ def measure(name, way, device, precision, batches, epochs):
     train = ap.Split(torch.rand(images, *shape), torch.randint(10, (images,)), torch.arange(images))
     net, transform = build(name.network, shape[0], 10, shape[1]), make_transform(name.transform, shape, recipe, seed=0)
     began = time.perf_counter()
-    run = Run(net, train, transform, ap.AntiPiracyLoss(recipe.alpha, recipe.beta, recipe.gamma), recipe.optimizer, recipe.lr,
-              recipe.transform_lr, recipe.transform_max_norm, recipe.weight_decay, epochs + 1, recipe.batch_size,
-              ap.Augment(recipe.crop, recipe.flip) if recipe.crop else None, 0, device, precision)
+    settings = Settings(optimizer=recipe.optimizer, lr=recipe.lr, transform_lr=recipe.transform_lr,
+                        transform_max_norm=recipe.transform_max_norm, weight_decay=recipe.weight_decay,
+                        epochs=epochs + 1, batch_size=recipe.batch_size, precision=str(precision).removeprefix("torch."),
+                        augment=ap.Augment(recipe.crop, recipe.flip) if recipe.crop else None)
+    loss = ap.AntiPiracyLoss(recipe.alpha, recipe.beta, recipe.gamma)
+    run = Run(net, train, transform, loss, settings, device)
     if way == "graph":
-        run.capture()
+        attach_graph(run)
     elif way == "network":
         run.logits = graphs_of_the_network(run)
     elif way != "kernels":
@@ -92,7 +97,7 @@ def timed(run, device):
 def graphs_of_the_network(run):
     """Like ``run.logits``, with the network's forward pass as one CUDA graph and its backward pass as another."""
     views = 1 if run.transform is None else 2  # of each image: raw, and processed
-    example = torch.rand(views * run.batch_size, *run.images.shape[1:], device=run.device)
+    example = torch.rand(views * run.settings.batch_size, *run.images.shape[1:], device=run.device)
     example = example.contiguous(memory_format=torch.channels_last)
     example.requires_grad_(run.transform is not None and bool(list(run.transform.parameters())))
     run.net.train()

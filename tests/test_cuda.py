@@ -9,6 +9,8 @@ from tqdm import tqdm
 
 import apdnn_lite as ap
 from apdnn_lite import training
+from apdnn_lite._graph import attach_graph
+from apdnn_lite.training import Settings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 ON_CUDA = QUIET | {"device": "cuda"}
@@ -36,10 +38,11 @@ def test_the_host_waits_for_the_device_twice_an_epoch(make_transform, optimizer,
     """For the order of the images before the first batch, and for the means after the last."""
     make_net, lr = RECIPES[optimizer]
     transform = make_transform()
-    run = training.Run(make_net(), TRAIN, transform, ap.AntiPiracyLoss(), optimizer, lr, lr, max_norm(transform), 0.0, 2, 8,
-                       training.Augment(), 0, torch.device("cuda"), torch.bfloat16)
+    settings = Settings(optimizer=optimizer, lr=lr, transform_max_norm=max_norm(transform), epochs=2, batch_size=8,
+                        augment=ap.Augment(), precision="bfloat16")
+    run = training.Run(make_net(), TRAIN, transform, ap.AntiPiracyLoss(), settings, torch.device("cuda"))
     if graph:
-        run.capture()
+        attach_graph(run)
     run.one_epoch(tqdm(disable=True))  # libraries are loaded in the first
     torch.cuda.set_sync_debug_mode("warn")
     try:
@@ -100,7 +103,21 @@ def test_a_network_comes_back_to_the_device_it_was_on():
 def test_recording_a_graph_leaves_no_trace():
     net, transform = TinyCNN().cuda(), OWNERS["generator"]().cuda()
     before = [state_of(net), state_of(transform)]
-    run = training.Run(net, TRAIN, transform, ap.AntiPiracyLoss(), "sgd", 0.1, 0.1, None, 0.0, 1, 8, None, 0,
-                       torch.device("cuda"), torch.float32)
-    run.capture()
+    settings = Settings(optimizer="sgd", lr=0.1, epochs=1, batch_size=8, precision="float32")
+    attach_graph(training.Run(net, TRAIN, transform, ap.AntiPiracyLoss(), settings, torch.device("cuda")))
     assert all(map(same, before, [state_of(net), state_of(transform)]))
+
+
+@pytest.mark.parametrize("there, back", [("cpu", "cuda"), ("cuda", "cpu")])
+def test_a_checkpoint_goes_on_on_another_device(tmp_path, monkeypatch, there, back):
+    """The random state of a device that the first part did not have is drawn from the seed."""
+    checkpoint = tmp_path / "run.safetensors"
+    with monkeypatch.context() as patch:
+        press_ctrl_c(patch, at=5)
+        _, history = trained(OWNERS["generator"], "adam", checkpoint=checkpoint, device=there)
+        assert history.interrupted and len(history.epochs) == 1
+    resumed, history = trained(OWNERS["generator"], "adam", checkpoint=checkpoint, device=back)
+    one_go, _ = trained(OWNERS["generator"], "adam", device=there)
+    assert len(history.epochs) == 3
+    for name, tensor in one_go.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=0.1, atol=0.05, msg=lambda text: f"{name}: {text}")

@@ -2,10 +2,12 @@
 
 import contextlib
 import copy
+import dataclasses
 import inspect
 import json
 import random
 import shutil
+import threading
 import types
 import zipfile
 
@@ -20,8 +22,9 @@ from toys import (OWNERS, QUIET, Blind, Devices, Learnable, TinyCNN, Watched, cr
 from tqdm import tqdm
 
 import apdnn_lite as ap
-from apdnn_lite import training
-from apdnn_lite.training import TrainingError
+from apdnn_lite import _checkpoint, _graph, _machine, training
+from apdnn_lite._settings import checked, made_of, must, setting
+from apdnn_lite.training import Settings, TrainingError
 
 TRAIN, VALIDATION = toy_split(64, seed=1), toy_split(32, seed=2)
 
@@ -218,7 +221,7 @@ def test_batches_are_channels_last():
     train = toy_split(8, channels=3)
     ap.fit(net, train, train, epochs=1, **QUIET)
     ap.fit(net, train, train, transform=Learnable((3, 8, 8)), epochs=1, **QUIET)
-    assert net.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    assert net.conv.weight.is_contiguous(), "its own layout is given back"
 
 
 # ---- randomness
@@ -372,13 +375,13 @@ def test_of_a_plain_network_the_most_accurate_epoch_is_selected():
 
 
 def test_it_can_go_on_from_the_checkpoint_of_any_epoch(tmp_path, monkeypatch):
-    kept, save = [], training.Run.save
+    kept, save = [], _checkpoint.Checkpoint.save
 
-    def keep(run, path):
-        save(run, path)
-        kept.append(shutil.copy(path, tmp_path / f"{len(kept)}.safetensors"))
+    def keep(saved):
+        save(saved)
+        kept.append(shutil.copy(saved.path, tmp_path / f"{len(kept)}.safetensors"))
 
-    monkeypatch.setattr(training.Run, "save", keep)
+    monkeypatch.setattr(_checkpoint.Checkpoint, "save", keep)
     whole = trained(small_cnn, key, "adam", tmp_path / "run.safetensors")
     assert len(kept) == 3
     for file in kept[:]:
@@ -421,7 +424,11 @@ def test_a_checkpoint_is_no_pickle_and_holds_the_random_state(tmp_path):
     ({"transform": None, "loss": None}, "transform is None, was Fixed"),
     ({"loss": ap.AntiPiracyLoss(1, 2, 0)}, "loss is .*beta=2.* was .*beta=1"),
     ({"net": nn.Sequential(nn.Flatten(), nn.Linear(64, 10))}, "net is Sequential"),
-    ({"train": toy_split(64, seed=9)}, "pixel_sum is"), ({"train": toy_split(32, seed=1)}, r"images is \[32, 1, 8, 8\]"),
+    ({"train": toy_split(64, seed=9)}, "training images is .*, was "),
+    ({"train": toy_split(32, seed=1)}, "training images is .*, was "),
+    ({"train": ap.Split(TRAIN.images.flip(-1), TRAIN.labels, TRAIN.indices)}, "training images is .*, was "),
+    ({"train": ap.Split(TRAIN.images, TRAIN.labels.flip(0), TRAIN.indices)}, "training images is .*, was "),
+    ({"validation": toy_split(32, seed=3)}, "validation images is .*, was "),
 ])
 def test_the_checkpoint_of_another_run_is_refused_and_the_difference_named(tmp_path, change, message):
     first = {"net": TinyCNN(), "train": TRAIN, "validation": VALIDATION, "transform": key(), "loss": ap.AntiPiracyLoss(),
@@ -438,7 +445,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
     options = {"epochs": 1, "checkpoint": checkpoint, **QUIET}
     ap.fit(TinyCNN(), TRAIN, VALIDATION, **options)
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    with pytest.raises(TrainingError, match="run.safetensors is no checkpoint, or a damaged one .* Remove it to start anew"):
+    with pytest.raises(TrainingError, match="run.safetensors is no checkpoint of this version, or a damaged one .* Remove it to start anew"):
         ap.fit(TinyCNN(), TRAIN, VALIDATION, **options)
 
 
@@ -455,7 +462,7 @@ def test_a_loss_that_is_not_finite_stops_training(transform):
     net = TinyCNN()
     if transform is None:
         nn.init.constant_(net.fc.bias, float("inf"))
-    with pytest.raises(TrainingError, match="the loss is not finite any more .epoch 1.: lower the learning rate"):
+    with pytest.raises(TrainingError, match="the loss or the network is not finite any more .epoch 1.: lower the learning rate"):
         ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=2, **QUIET)
     assert not net.training
 
@@ -463,8 +470,18 @@ def test_a_loss_that_is_not_finite_stops_training(transform):
 @pytest.mark.parametrize("settings, message", [
     ({"loss": ap.AntiPiracyLoss()}, "a loss needs a transform"),
     ({"optimizer": "rmsprop"}, "unknown optimizer 'rmsprop': expected one of adam, sgd"),
-    *[(setting, "expected epochs ≥ 1, batch_size ≥ 1, lr > 0, transform_lr > 0 and weight_decay ≥ 0, got")
-      for setting in ({"epochs": 0}, {"batch_size": 0}, {"lr": 0}, {"lr": float("nan")}, {"weight_decay": -1})],
+    ({"epochs": 0}, "epochs must be a whole number, 1 or more, got 0"),
+    ({"epochs": 2.0}, "epochs must be a whole number, 1 or more, got 2.0"),
+    ({"batch_size": 0}, "batch_size must be a whole number, 1 or more, got 0"),
+    ({"lr": 0}, "lr must be a finite number above 0, got 0"),
+    ({"lr": float("nan")}, "lr must be a finite number above 0, got nan"),
+    ({"transform_lr": 0}, "transform_lr must be a finite number above 0, got 0"),
+    ({"transform_max_norm": -1}, "transform_max_norm must be a finite number above 0, got -1"),
+    ({"weight_decay": -1}, "weight_decay must be a finite number at least 0, got -1"),
+    ({"augment": "flip"}, "augment must be a function, got 'flip'"),
+    ({"cuda_graph": 1}, "cuda_graph must be True or False, got 1"),
+    ({"seed": -1}, "seed must be a whole number, 0 or more, got -1"),
+    ({"seed": 2 ** 63}, "seed must be at most 9223372036854775807"),
 ])
 def test_settings_that_make_no_sense_are_refused_before_anything_changes(settings, message):
     net = TinyCNN()
@@ -522,17 +539,17 @@ def test_bfloat16_ends_close_to_float32_but_not_on_it():
                                              ({"avx512_bf16": False, "avx2": True}, torch.float32), ({}, torch.float32)])
 def test_auto_takes_bfloat16_only_where_the_processor_has_it(monkeypatch, found, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
-    assert training.pick_precision("auto", torch.device("cpu")) == expected
+    assert _machine.pick_precision("auto", torch.device("cpu")) == expected
 
 
 @pytest.mark.parametrize("has_bfloat16, expected", [(True, torch.bfloat16), (False, torch.float16)])
 def test_auto_on_cuda_is_the_half_precision_it_has(monkeypatch, has_bfloat16, expected):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bfloat16)
-    assert training.pick_precision("auto", torch.device("cuda")) == expected
+    assert _machine.pick_precision("auto", torch.device("cuda")) == expected
 
 
 def test_auto_elsewhere_is_float32():
-    assert training.pick_precision("auto", torch.device("mps")) == torch.float32
+    assert _machine.pick_precision("auto", torch.device("mps")) == torch.float32
 
 
 @pytest.mark.parametrize("precision, message", [("half", "unknown precision 'half': expected one of auto, float32"),
@@ -545,7 +562,7 @@ def test_a_precision_that_cannot_be(precision, message):
 def test_a_checkpoint_of_another_precision_is_refused(tmp_path):
     checkpoint = tmp_path / "run.safetensors"
     trained(small_cnn, key, "adam", checkpoint)
-    with pytest.raises(TrainingError, match="precision is torch.bfloat16, was torch.float32"):
+    with pytest.raises(TrainingError, match="precision is bfloat16, was float32"):
         trained(small_cnn, key, "adam", checkpoint, precision="bfloat16")
 
 
@@ -553,12 +570,13 @@ def test_a_checkpoint_of_another_precision_is_refused(tmp_path):
 def test_the_host_waits_for_the_device_twice_an_epoch(monkeypatch, make_transform):
     """Tensors on the device "meta" have no values, so whoever reads one inside an epoch fails here.
     What is read at its end gets an answer from this test. "meta" stands for a CUDA device."""
-    monkeypatch.setattr(training, "COPIES_AT_ONCE", {"meta"})
+    monkeypatch.setattr(_machine, "COPIES_AT_ONCE", {"meta"})
     read = []
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: read.append(tensor.device.type) or [0.5] * tensor.numel())
     transform = make_transform()
-    run = training.Run(small_cnn(), TRAIN, transform, ap.AntiPiracyLoss(), "sgd", 0.1, 0.1, max_norm(transform), 0.0, 1, 8,
-                       training.Augment(), 0, torch.device("meta"), torch.float32)
+    settings = Settings(optimizer="sgd", lr=0.1, transform_max_norm=max_norm(transform), epochs=1, batch_size=8,
+                        augment=ap.Augment(), precision="float32")
+    run = training.Run(small_cnn(), TRAIN, transform, ap.AntiPiracyLoss(), settings, torch.device("meta"))
     with Devices() as devices:
         means = run.one_epoch(tqdm(disable=True))
     assert set(means.values()) == {0.5} and read == ["meta"]
@@ -575,18 +593,19 @@ def test_shifts_and_flips_are_waited_for_where_a_copy_may_be_read_late():
 
 def test_modules_go_back_to_their_devices_whatever_happens():
     net, transform = TinyCNN().to("meta"), key()
-    with pytest.raises(TrainingError), training.on_loan(net, transform, None):
+    with pytest.raises(TrainingError), _machine.on_loan(net, transform, None):
         net.to_empty(device="cpu")
         raise TrainingError
-    assert training.device_of(net).type == "meta" and training.device_of(transform).type == "cpu"
+    assert _machine.device_of(net).type == "meta" and _machine.device_of(transform).type == "cpu"
 
 
 def test_fit_brings_network_and_transform_back(monkeypatch):
-    """To "cpu", from a device "meta" on which nothing is trained: what moves is told, not moved."""
+    """Trained on "cpu", lent from a device that is only told of: what moves is told, not moved."""
     moves = []
     for module in (TinyCNN, ap.Generator):
         monkeypatch.setattr(module, "to", lambda self, device, **options: moves.append((type(self), device.type)) or self, False)
     monkeypatch.setattr(training.Run, "train", lambda run, *arguments: run.history)
+    monkeypatch.setattr(training, "check_task", lambda *arguments: torch.channels_last)
     ap.fit(TinyCNN(), TRAIN, VALIDATION, transform=OWNERS["generator"](), epochs=1, **QUIET | {"device": "meta"})
     assert moves == [(TinyCNN, "meta"), (ap.Generator, "meta"), (TinyCNN, "cpu"), (ap.Generator, "cpu")]
 
@@ -605,9 +624,12 @@ class Recorded:
 
     def replay(self):
         now = [parameter.grad for parameter in self.parameters]  # a graph knows nothing of these
-        self.put(gradient.zero_() for gradient in self.gradients)
-        for kept, new in zip(self.run.outputs, self.run.gradients(*self.run.inputs)):
+        replay = self.run.gradients
+        for kept, new in zip(replay.outputs, replay.compute(*replay.inputs)):
             kept.copy_(new.detach())
+        for kept, parameter in zip(self.gradients, self.parameters):  # where the graph writes, whoever reads it
+            if kept is not None:
+                kept.copy_(parameter.grad)
         self.put(now)
 
     def put(self, gradients):
@@ -621,8 +643,9 @@ def test_batches_that_are_replayed_train_as_batches_that_are_computed(monkeypatc
     ends, replayed = [], []
     for graph in (False, True):
         net, transform = made(TinyCNN), make_transform()
-        run = training.Run(net, TRAIN, transform, ap.AntiPiracyLoss(), "sgd", 0.05, 0.05, max_norm(transform, 0.1), 0.01, 3, 24,
-                           ap.Augment(1), 0, torch.device("cpu"), torch.float32)
+        settings = Settings(optimizer="sgd", lr=0.05, transform_max_norm=max_norm(transform, 0.1), weight_decay=0.01,
+                            epochs=3, batch_size=24, augment=ap.Augment(1), precision="float32")
+        run = training.Run(net, TRAIN, transform, ap.AntiPiracyLoss(), settings, torch.device("cpu"))
         if graph:
             before = state_of(net)
             with monkeypatch.context() as cuda:
@@ -631,10 +654,11 @@ def test_batches_that_are_replayed_train_as_batches_that_are_computed(monkeypatc
                 cuda.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
                 cuda.setattr(torch.cuda, "CUDAGraph", lambda: Recorded(run))
                 cuda.setattr(torch.cuda, "graph", Recorded.record)
-                run.capture()
+                _graph.attach_graph(run)
             assert same(before, state_of(net))
-            replay = run.graph.replay
-            run.graph.replay = lambda: replayed.append(1) or replay()
+            graph = run.gradients.graph
+            replay = graph.replay
+            graph.replay = lambda: replayed.append(1) or replay()
         history = run.train(VALIDATION, None, progress=False)
         ends.append((state_of(net) | ({} if transform is None else state_of(transform)), history.epochs))
     assert same(ends[0][0], ends[1][0]) and ends[0][1] == ends[1][1]
@@ -705,5 +729,227 @@ def test_the_transform_has_a_learning_rate_of_its_own():
 
     assert moved(transform_lr=5e-5) == pytest.approx(moved() / 2, rel=0.02) and moved() > 1e-5
     assert moved(transform_lr=1e-4) == moved()
-    with pytest.raises(ValueError, match="transform_lr > 0 .* got 5, 64, 0.0001, 0 and 0.0"):
-        moved(transform_lr=0)
+    assert moved(transform_lr=None) == moved()
+
+
+# ---- a reader's own network
+
+class Viewed(nn.Module):
+    """A textbook CNN: two convolutions, and ``.view`` to flatten what they give."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2, self.fc = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 5, 3), nn.Linear(80, 10)
+
+    def forward(self, x):
+        return self.fc(self.conv2(self.conv1(x).relu()).view(len(x), -1))
+
+
+def test_a_network_that_flattens_with_view_trains_and_answers_afterwards():
+    net = made(Viewed)
+    ap.fit(net, TRAIN, VALIDATION, transform=Learnable(), epochs=2, **QUIET)
+    assert net(VALIDATION.images).shape == (32, 10)
+    assert net.conv2.weight.is_contiguous()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_memory_layout_is_given_back(layout):
+    net = made(lambda: ap.SimpleCNN(image_size=8)).to(memory_format=layout)
+    ap.fit(net, TRAIN, VALIDATION, epochs=1, **QUIET)
+    assert net.conv2.weight.is_contiguous(memory_format=layout)
+    assert net.conv2.weight.grad.is_contiguous(memory_format=layout)
+
+
+def test_a_frozen_network_is_left_alone_while_its_key_is_trained():
+    net, key_to_learn = made(ap.ResNet20).requires_grad_(False).eval(), Learnable()
+    before = state_of(net)
+    ap.fit(net, TRAIN, VALIDATION, transform=key_to_learn, epochs=1, weight_decay=0.1, **QUIET)
+    assert same(state_of(net), before)
+    assert not torch.equal(key_to_learn.delta, torch.full((1, 8, 8), 0.1))
+
+
+def test_frozen_batch_normalization_stays_frozen_beside_layers_that_learn():
+    net = made(TinyCNN)
+    net.bn.requires_grad_(False).eval()
+    before = state_of(net)
+    ap.fit(net, TRAIN, VALIDATION, epochs=1, **QUIET)
+    changed = {name for name, tensor in state_of(net).items() if not torch.equal(tensor, before[name])}
+    assert changed == {"conv.weight", "conv.bias", "fc.weight", "fc.bias"}
+
+
+def test_batch_normalization_that_is_not_frozen_learns_though_the_network_was_in_evaluation_mode():
+    net = made(TinyCNN).eval()
+    ap.fit(net, TRAIN, VALIDATION, epochs=1, **QUIET)
+    assert net.bn.num_batches_tracked == 1
+
+
+class Answers(nn.Module):
+    """A network that returns whatever it was made with."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.weight, self.answer = nn.Parameter(torch.ones(1)), answer
+
+    def forward(self, x):
+        return self.answer(x * self.weight)
+
+
+@pytest.mark.parametrize("net, message", [
+    (lambda: made(TinyCNN).double(), "does not take images .* Its parameters are torch.float64: try net.float"),
+    (lambda: Answers(lambda x: (x, x)), "returns logits, a tensor .N, num_classes.; for 2 images it returned tuple"),
+    (lambda: Answers(lambda x: x), "for 2 images it returned Tensor of shape .2, 1, 8, 8."),
+    (lambda: Answers(lambda x: x[:1].flatten(1)), "for 2 images it returned Tensor of shape .1, 64."),
+    (lambda: nn.Sequential(nn.Flatten(), nn.Linear(63, 10)), "does not take images of shape .2, 1, 8, 8."),
+    (lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 4)), "has 4 logits, for labels from 0 to 3; .* labels from 0 to 9"),
+    (lambda: made(TinyCNN).requires_grad_(False), "nothing can be trained"),
+])
+def test_a_network_that_cannot_be_trained_is_refused_and_stays_as_it_was(net, message):
+    net = net()
+    before, mode = state_of(net), net.training
+    with pytest.raises(ValueError, match=message):
+        ap.fit(net, TRAIN, VALIDATION, epochs=1, **QUIET)
+    assert same(state_of(net), before) and net.training == mode
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"train": TRAIN[:0]}, "the training split is empty"),
+    ({"validation": VALIDATION[:0]}, "the validation split is empty"),
+    ({"train": ap.Split(255 * TRAIN.images, TRAIN.labels, TRAIN.indices)}, "the training images must be raw, with pixels in .0, 1."),
+    ({"validation": ap.Split(255 * VALIDATION.images, VALIDATION.labels, VALIDATION.indices)}, "the validation images must be raw"),
+    ({"train": ap.Split(TRAIN.images, TRAIN.labels.int(), TRAIN.indices)}, "the training labels must be of type torch.int64"),
+    ({"train": ap.Split(TRAIN.images, TRAIN.labels - 1, TRAIN.indices)}, "labels from -1 to 9"),
+    ({"validation": toy_split(8, side=9)}, "training images of shape .1, 8, 8. and validation images of shape .1, 9, 9."),
+    ({"transform": ap.Fixed((1, 9, 9), 0.1, 0.2, seed=1)}, "9.*8"),
+    ({"device": "card"}, "there is no device 'card' here: expected 'auto' or one of cpu"),
+])
+def test_what_cannot_be_trained_on_is_refused_before_anything_changes(change, message):
+    net = made(TinyCNN)
+    before = state_of(net)
+    with pytest.raises(ValueError, match=message):
+        ap.fit(net, **{"train": TRAIN, "validation": VALIDATION, "epochs": 1, **QUIET, **change})
+    assert same(state_of(net), before) and net.training
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
+def test_it_trains_where_gradients_are_off(around):
+    inside, outside = made(TinyCNN), made(TinyCNN)
+    with around():
+        ap.fit(inside, TRAIN, VALIDATION, epochs=1, **QUIET)
+        assert not torch.is_grad_enabled()
+    ap.fit(outside, TRAIN, VALIDATION, epochs=1, **QUIET)
+    assert same(state_of(inside), state_of(outside))
+
+
+def test_two_at_once_end_as_each_would_alone():
+    def ended(seed, ends):
+        net = nets.pop()
+        net.load_state_dict(start)
+        ap.fit(net, TRAIN, VALIDATION, epochs=4, batch_size=16, seed=seed, **QUIET)
+        ends[seed] = state_of(net)
+
+    nets = [small_cnn() for _ in range(4)]  # with dropout, which draws from the one random state there is
+    start, alone, together = state_of(nets[0]), {}, {}
+    for seed in (1, 2):
+        ended(seed, alone)
+    threads = [threading.Thread(target=ended, args=(seed, together)) for seed in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(same(alone[seed], together[seed]) for seed in (1, 2))
+
+
+@pytest.mark.parametrize("count, size, expected", [(64, 24, [24, 24, 16]), (49, 24, [24, 25]), (25, 24, [25]), (24, 24, [24]),
+                                                   (3, 1, [1, 1, 1]), (1, 24, [1])])
+def test_a_last_batch_of_one_image_joins_the_one_before(count, size, expected):
+    """49 images are 24 + 25, not 24 + 24 + 1; every image is there once, in order."""
+    parts = training.batches(torch.arange(count), size)
+    assert [len(part) for part in parts] == expected
+    assert torch.cat(parts).tolist() == list(range(count))
+
+
+def test_batch_normalization_trains_though_one_image_is_left_over():
+    net = made(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10)))
+    ap.fit(net, toy_split(49), VALIDATION, epochs=1, batch_size=24, **QUIET)
+    assert net[2].num_batches_tracked == 2
+
+
+def test_a_single_step_is_taken_at_the_rate_that_was_asked_for():
+    net = toy_linear()
+    before = net.weight.detach().clone()
+    loss = nn.functional.cross_entropy(net(TRAIN.images), TRAIN.labels)
+    gradient, = torch.autograd.grad(loss, [net.weight])
+    ap.fit(net, TRAIN, VALIDATION, epochs=1, batch_size=64, optimizer="sgd", lr=0.1, **QUIET)
+    rate = ((before - net.weight) / (1.9 * gradient)).mean().item()  # Nesterov's first step is 1 + 0.9 gradients
+    assert 0.05 < rate < 0.1
+
+
+def test_a_network_that_the_last_step_ruined_is_not_returned_as_trained():
+    class Ruins(nn.Module):
+        """Finite in its first pass, and with an infinite gradient."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(64, 10))
+
+        def forward(self, x):
+            return x.flatten(1) @ self.weight + self.weight.pow(2).sum().sqrt()  # its slope at 0 is NaN
+
+    with pytest.raises(TrainingError, match="the loss or the network is not finite any more .epoch 1."):
+        ap.fit(Ruins(), TRAIN, VALIDATION, epochs=1, batch_size=64, **QUIET)
+
+
+def test_nothing_is_drawn_on_the_default_device():
+    """torch.set_default_device moves whatever names no device; "meta" has no values, so that would be seen."""
+    net = made(TinyCNN)
+    expected = made(TinyCNN)
+    ap.fit(expected, TRAIN, VALIDATION, transform=key(), augment=ap.Augment(1), epochs=1, **QUIET)
+    owner = key()
+    torch.set_default_device("meta")
+    try:
+        ap.fit(net, TRAIN, VALIDATION, transform=owner, augment=ap.Augment(1), epochs=1, **QUIET)
+    finally:
+        torch.set_default_device(None)
+    assert same(state_of(net), state_of(expected))
+
+
+def test_the_bar_is_no_wider_than_the_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=2, batch_size=16, device="cpu")
+    assert max(map(len, capsys.readouterr().out.replace("\r", "\n").splitlines())) <= 40
+
+
+def test_nothing_selected_is_nothing_loaded():
+    with pytest.raises(ValueError, match="no epoch is finished, so none can be loaded"):
+        ap.History().load_selected(TinyCNN())
+
+
+# ---- settings
+
+def test_a_setting_that_is_not_known_is_refused_with_one_that_is():
+    with pytest.raises(TypeError, match="unknown setting 'epoch': did you mean 'epochs'"):
+        ap.fit(TinyCNN(), TRAIN, VALIDATION, epoch=1, **QUIET)
+    with pytest.raises(TypeError, match="unknown setting 'q': expected one of epochs, batch_size, lr"):
+        ap.fit(TinyCNN(), TRAIN, VALIDATION, q=1, **QUIET)
+
+
+def test_settings_say_what_they_are_and_cannot_be_changed():
+    defaults = {"epochs": 8, "batch_size": 128, "lr": 2e-3, "transform_lr": None, "transform_max_norm": None,
+                "optimizer": "adam", "weight_decay": 0.0, "augment": None, "precision": "auto", "cuda_graph": False, "seed": 0}
+    assert dataclasses.asdict(Settings()) == defaults
+    for name, value in defaults.items():
+        assert f"    {name} = {value!r}: " in Settings.__doc__
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().lr = 1
+
+
+def test_a_new_setting_is_one_line():
+    """Shown with a setting that is added to the class and nowhere else: checked, explained, and known by checkpoints."""
+    @checked
+    class More(Settings):
+        """With one more."""
+        warmup: int = setting(0, "epochs of a slow start", must.be_natural)
+
+    assert made_of(More, {"warmup": 2}).warmup == 2 and "warmup = 0: epochs of a slow start" in More.__doc__
+    with pytest.raises(ValueError, match="warmup must be a whole number, 0 or more, got -1"):
+        made_of(More, {"warmup": -1})
