@@ -213,8 +213,8 @@ def read_mini(path=MINI_FILE):
     """The splits in ``path``, the subset of Fashion-MNIST that comes with the package."""
     content = read_verified(Path(path), MINI_SHA256)
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {part: tuple(arrays[f"{part}_{what}"] for what in ("images", "labels", "indices"))
-                for part in PARTS}
+        return {part: (arrays[f"{part}_images"][:, None], arrays[f"{part}_labels"],
+                       arrays[f"{part}_indices"]) for part in PARTS}
 
 
 def cut_validation(train_images, train_labels, test_images, test_labels):

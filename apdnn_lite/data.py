@@ -141,8 +141,8 @@ def load(name, size="mini", device="cpu"):
     device = pick_device(device)
     arrays = _sources.read_set(name, size)
     splits = {part: Split(torch.from_numpy(images).float().div_(255),
-                          torch.from_numpy(labels).long(), torch.from_numpy(indices).long())
-              for part, (images, labels, indices) in arrays.items()}
+                          *(torch.from_numpy(each).long() for each in numbers))
+              for part, (images, *numbers) in arrays.items()}
     return Dataset(name, size, SOURCES[name].classes, **splits).to(device)
 
 
