@@ -128,8 +128,7 @@ def read_idx(folder, checksums):
         raise DataError(f"{folder} holds only a part of the set: missing {', '.join(missing)} "
                         "(unpacked or as .gz). Complete the folder, or remove what is in it and "
                         "load again.")
-    arrays = [array_from_idx(read_verified(path, checksums[name])) for name, path in found.items()]
-    return [array[:, None] if array.ndim == 3 else array for array in arrays]
+    return [array_from_idx(read_verified(path, checksums[name])) for name, path in found.items()]
 
 
 def _spelled(folder, name):

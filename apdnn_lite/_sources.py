@@ -204,17 +204,20 @@ def read_set(name, size):
     size: "full", or "mini", which has the same number of images of each class.
     """
     if (name, size) == ("fashion_mnist", "mini"):
-        return read_mini()
-    parts = cut_validation(*find(name))
-    return parts if size == "full" else cut_mini(parts)
+        parts = read_mini()
+    else:
+        parts = cut_validation(*find(name))
+        parts = parts if size == "full" else cut_mini(parts)
+    return {part: (images[:, None] if images.ndim == 3 else images, labels, indices)
+            for part, (images, labels, indices) in parts.items()}
 
 
 def read_mini(path=MINI_FILE):
     """The splits in ``path``, the subset of Fashion-MNIST that comes with the package."""
     content = read_verified(Path(path), MINI_SHA256)
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {part: (arrays[f"{part}_images"][:, None], arrays[f"{part}_labels"],
-                       arrays[f"{part}_indices"]) for part in PARTS}
+        return {part: tuple(arrays[f"{part}_{what}"] for what in ("images", "labels", "indices"))
+                for part in PARTS}
 
 
 def cut_validation(train_images, train_labels, test_images, test_labels):

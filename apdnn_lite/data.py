@@ -140,8 +140,8 @@ def load(name, size="mini", device="cpu"):
         raise DataError(f"unknown size {size!r}: expected 'mini' or 'full'.")
     device = pick_device(device)
     arrays = _sources.read_set(name, size)
-    splits = {part: Split(torch.from_numpy(images).float().div_(255),
-                          *(torch.from_numpy(each).long() for each in numbers))
+    splits = {part: Split(torch.tensor(images).float().div_(255),
+                          *(torch.tensor(each).long() for each in numbers))
               for part, (images, *numbers) in arrays.items()}
     return Dataset(name, size, SOURCES[name].classes, **splits).to(device)
 

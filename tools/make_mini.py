@@ -21,7 +21,7 @@ def main():
     mini = _sources.cut_mini(_sources.cut_validation(*_sources.find("fashion_mnist")))
     arrays = {}
     for part, (images, labels, indices) in mini.items():
-        arrays[f"{part}_images"] = images[:, 0]
+        arrays[f"{part}_images"] = images
         arrays[f"{part}_labels"] = labels
         arrays[f"{part}_indices"] = indices.astype(np.int32)
     # np.savez_compressed would do, but it stores the time of writing and uses a weaker compression.
