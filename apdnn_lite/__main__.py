@@ -194,7 +194,7 @@ def show_data(options):
     for name in data.CLASSES:
         print(name)
         for place in data.places(name):
-            print(f"  {place}: {'there' if place.is_dir() else 'not there'}")
+            print(f"  {place}: {'there' if place.exists() else 'not there'}")
     print("fashion_mnist, size 'mini', comes with the package:", data.MINI_FILE)
     return 0
 

@@ -22,7 +22,8 @@ from safetensors.torch import load, save_file
 
 from . import attacks
 from . import data as sets
-from .data import ASSETS, CLASSES
+from ._files import ASSETS
+from .data import CLASSES, SOURCES
 from .evaluate import access, binomial_interval, count_correct, perturbation_size
 from .losses import AntiPiracyLoss
 from .models import ResNet20, SimpleCNN
@@ -566,4 +567,4 @@ def pretrained(dataset="fashion_mnist", network="resnet20", transform="fixed", s
 
 def image_shape(dataset):
     """(C, H, W) of a data set's images."""
-    return (3, 32, 32) if dataset.startswith("cifar10") else (1, 28, 28)
+    return SOURCES[dataset].shape

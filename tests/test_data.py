@@ -1,10 +1,13 @@
 """Image sets: the mini set that ships, full sets from fake files, a reader's own images, and every error."""
 
 import collections
+import dataclasses
 import gzip
 import hashlib
+import http.client
 import io
 import os
+import pickle
 import struct
 import tarfile
 import types
@@ -19,7 +22,7 @@ from PIL import Image
 from toys import toy_set, toy_split
 
 import apdnn_lite as ap
-from apdnn_lite import data
+from apdnn_lite import _files, _pictures, _sources, data
 
 DataError = ap.DataError
 PARTS = ("train", "validation", "test")
@@ -34,9 +37,8 @@ def mini():
 def nowhere(tmp_path, monkeypatch):
     """A machine without any full set: $APDNN_DATA unset, the cache empty, no Debian package."""
     monkeypatch.delenv("APDNN_DATA", raising=False)
-    monkeypatch.setattr(data, "cache_folder", lambda: tmp_path / "cache")
-    listed = data.places
-    monkeypatch.setattr(data, "places", lambda name: [*listed(name)[:-1], tmp_path / "debian" / name.replace("_", "-")])
+    monkeypatch.setattr(_sources, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(_sources, "SYSTEM", tmp_path / "debian")
     return tmp_path
 
 
@@ -63,7 +65,7 @@ def test_mini_is_float32_in_0_1_with_eight_bits(mini, part):
 
 
 def test_mini_is_cut_from_the_splits_of_the_full_set_by_index(mini):
-    order = np.random.RandomState(data.SPLIT_SEED).permutation(60_000)
+    order = np.random.RandomState(_sources.SPLIT_SEED).permutation(60_000)
     full = {"validation": set(order[:5000].tolist()), "train": set(order[5000:].tolist()), "test": set(range(10_000))}
     found = {part: getattr(mini, part).indices.tolist() for part in PARTS}
     for part in PARTS:
@@ -80,13 +82,13 @@ def test_no_image_of_mini_is_in_two_of_its_splits(mini):
 
 def test_the_seed_of_the_split_is_pinned():
     """Records and weights rest on it."""
-    assert (data.SPLIT_SEED, data.VALIDATION_IMAGES) == (2018, 5000)
+    assert (_sources.SPLIT_SEED, _sources.VALIDATION_IMAGES) == (2018, 5000)
     assert np.random.RandomState(2018).permutation(60_000)[:4].tolist() == [14630, 38459, 47218, 54775]
 
 
 def test_mini_comes_with_its_licence_and_is_small():
     assert data.MINI_FILE.stat().st_size < 8_000_000
-    texts = [path.read_text(encoding="utf-8") for path in data.ASSETS.iterdir() if "licen" in path.name.lower()]
+    texts = [path.read_text(encoding="utf-8") for path in _files.ASSETS.iterdir() if "licen" in path.name.lower()]
     assert any("Zalando" in text and "MIT" in text for text in texts)
 
 
@@ -100,13 +102,13 @@ def test_mini_reads_no_pickle():
 def test_a_truncated_mini_set_is_refused(tmp_path):
     file = tmp_path / "mini.npz"
     file.write_bytes(data.MINI_FILE.read_bytes()[:-100])
-    with pytest.raises(DataError, match=f"{file} is truncated or altered: expected SHA-256 {data.MINI_SHA256}, found"):
-        data.read_mini(file)
+    with pytest.raises(DataError, match=f"{file} is truncated or altered: expected SHA-256 {_sources.MINI_SHA256}, found"):
+        _sources.read_mini(file)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match="gone.npz cannot be read .No such file"):
-        data.read_mini(tmp_path / "gone.npz")
+        _sources.read_mini(tmp_path / "gone.npz")
 
 
 def test_the_checksum_covers_pixels_and_labels_of_all_splits():
@@ -151,7 +153,7 @@ IMAGES, LABELS = torch.rand(6, 1, 4, 4), torch.arange(6)
 
 
 @pytest.mark.parametrize("images, labels, message", [
-    (IMAGES[:, 0], LABELS, r"images must be a tensor of shape \(N, C, H, W\), found \(6, 4, 4\)"),
+    (IMAGES[:, 0], LABELS, r"images must be a tensor of shape \(N, C, H, W\), found Tensor of shape \(6, 4, 4\)"),
     (IMAGES.numpy(), LABELS, "images must be a tensor"),
     ([1, 2], LABELS, "images must be a tensor of shape .* found list"),
     (IMAGES.double(), LABELS, "must be float32 .* found torch.float64"),
@@ -165,9 +167,9 @@ IMAGES, LABELS = torch.rand(6, 1, 4, 4), torch.arange(6)
     (IMAGES + 1, LABELS, "pixels must lie in .0, 1., found values from 1"),
     (IMAGES.where(IMAGES < IMAGES.max(), torch.nan), LABELS, "pixels must lie in .0, 1., found values from nan"),
     (IMAGES.where(IMAGES < IMAGES.max(), torch.inf), LABELS, "pixels must lie in .0, 1., found .* to inf"),
-    (IMAGES, LABELS[:5], r"labels must be int64 of shape \(6,\), found torch.int64 of shape \(5,\)"),
-    (IMAGES, LABELS.float(), r"labels must be int64 of shape \(6,\), found torch.float32"),
-    (IMAGES, LABELS[:, None], r"found torch.int64 of shape \(6, 1\)"),
+    (IMAGES, LABELS[:5], r"labels must be int64 of shape \(6,\), found Tensor of shape \(5,\) and type torch.int64"),
+    (IMAGES, LABELS.float(), r"labels must be int64 of shape \(6,\), found .*torch.float32"),
+    (IMAGES, LABELS[:, None], r"found Tensor of shape \(6, 1\)"),
     (IMAGES, LABELS + 1, r"labels must lie in 0 … 5 \(6 classes\), found 1 … 6"),
     (IMAGES, LABELS - 1, "labels must lie in 0 … 5 .* found -1 … 4"),
 ])
@@ -186,16 +188,26 @@ def idx(array):
     return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+             "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def expect(monkeypatch, name, files, kind=hashlib.sha256):
+    """Have the package expect the checksums of these files."""
+    checksums = {file: kind(content).hexdigest() for file, content in files.items()}
+    monkeypatch.setitem(data.SOURCES, name, dataclasses.replace(data.SOURCES[name], checksums=checksums))
+
+
 @pytest.fixture
 def fake(nowhere, monkeypatch):
     """A set of 50 + 20 images as the four published files, whose checksums the package now expects."""
     generator = np.random.default_rng(0)
     arrays = [part for count in (50, 20) for part in (
         generator.integers(256, size=(count, 6, 6), dtype=np.uint8), np.arange(count, dtype=np.uint8) % 10)]
-    files = dict(zip(data.IDX_FILES, map(idx, arrays)))
+    files = dict(zip(IDX_FILES, map(idx, arrays), strict=True))
     for name in ("mnist", "fashion_mnist"):
-        monkeypatch.setitem(data.IDX_SHA256, name, tuple(hashlib.sha256(file).hexdigest() for file in files.values()))
-    monkeypatch.setattr(data, "VALIDATION_IMAGES", 10)
+        expect(monkeypatch, name, files)
+    monkeypatch.setattr(_sources, "VALIDATION_IMAGES", 10)
     return types.SimpleNamespace(root=nowhere, arrays=arrays, files=files)
 
 
@@ -226,15 +238,15 @@ def test_a_full_set_is_read_and_cut(fake, monkeypatch, packed, name, folder):
 
 def test_the_validation_split_is_the_same_each_time_and_follows_the_seed(fake, monkeypatch):
     put(fake.files, fake.root / "cache" / "MNIST" / "raw")
-    held_out = np.random.RandomState(data.SPLIT_SEED).permutation(50)[:10].tolist()
+    held_out = np.random.RandomState(_sources.SPLIT_SEED).permutation(50)[:10].tolist()
     for _ in range(2):
         assert ap.load("mnist", "full").validation.indices.tolist() == held_out
-    monkeypatch.setattr(data, "SPLIT_SEED", 1)
+    monkeypatch.setattr(_sources, "SPLIT_SEED", 1)
     assert ap.load("mnist", "full").validation.indices.tolist() != held_out
 
 
 def test_a_mini_set_of_a_full_one_takes_the_first_images_of_each_class(fake, monkeypatch):
-    monkeypatch.setattr(data, "MINI_PER_CLASS", {"train": 2, "validation": 1, "test": 1})
+    monkeypatch.setattr(_sources, "MINI_PER_CLASS", {"train": 2, "validation": 1, "test": 1})
     put(fake.files, fake.root / "cache" / "MNIST" / "raw")
     full, small = ap.load("mnist", "full"), ap.load("mnist", "mini")
     assert small.size == "mini"
@@ -250,35 +262,127 @@ def test_a_mini_set_of_a_full_one_takes_the_first_images_of_each_class(fake, mon
                    for index, image in zip(expected, getattr(small, part).images, strict=True))
 
 
-def test_the_places_and_their_order(monkeypatch, tmp_path):
-    monkeypatch.setattr(data, "cache_folder", lambda: tmp_path)
-    monkeypatch.setenv("APDNN_DATA", "/mine")
-    assert data.places("fashion_mnist") == [Path("/mine/FashionMNIST/raw"), tmp_path / "FashionMNIST" / "raw",
-                                            Path("/usr/share/datasets/fashion-mnist")]
-    assert data.places("cifar10")[:2] == [Path("/mine/cifar-10-batches-py"), tmp_path / "cifar-10-batches-py"]
-    for unset in ("", None):
+def test_the_places_and_their_order(nowhere, monkeypatch):
+    mine, cache, system = nowhere / "mine", nowhere / "cache", nowhere / "debian"
+    mine.mkdir()
+    monkeypatch.setenv("APDNN_DATA", str(mine))
+    assert data.places("fashion_mnist") == [mine / "FashionMNIST" / "raw", cache / "FashionMNIST" / "raw",
+                                            system / "fashion-mnist"]
+    assert data.places("cifar10") == [
+        mine / "cifar-10-batches-py", mine / "cifar-10-python.tar.gz", cache / "cifar-10-batches-py",
+        cache / "cifar-10-python.tar.gz", system / "cifar-10-batches-py"]
+    assert data.places("cifar10_jpeg") == [mine / "cifar10-jpeg.tar.gz", cache / "cifar10-jpeg.tar.gz"]
+    for unset in ("", " ", None):
         monkeypatch.setenv("APDNN_DATA", unset) if unset is not None else monkeypatch.delenv("APDNN_DATA")
-        assert data.places("mnist") == [tmp_path / "MNIST" / "raw", Path("/usr/share/datasets/mnist")]
+        assert data.places("mnist") == [cache / "MNIST" / "raw", system / "mnist"]
+
+
+def test_debian_puts_them_where_this_package_looks():
+    assert Path("/usr/share/datasets") == _sources.SYSTEM
+
+
+def test_a_tilde_is_the_home_folder(nowhere, monkeypatch):
+    monkeypatch.setenv("HOME", str(nowhere))
+    (nowhere / "sets").mkdir()
+    monkeypatch.setenv("APDNN_DATA", "~/sets")
+    assert data.places("mnist")[0] == nowhere / "sets" / "MNIST" / "raw"
+
+
+def test_the_table_of_sources():
+    assert [(name, source.shape, len(source.classes), source.train_images, source.test_images)
+            for name, source in data.SOURCES.items()] == [
+        ("mnist", (1, 28, 28), 10, 60_000, 10_000), ("fashion_mnist", (1, 28, 28), 10, 60_000, 10_000),
+        ("cifar10", (3, 32, 32), 10, 50_000, 10_000), ("cifar10_jpeg", (3, 32, 32), 10, 50_000, 10_000)]
+    assert {name: source.torchvision for name, source in data.SOURCES.items()} == {
+        "mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar10_jpeg": ""}
+    assert data.CLASSES == {"mnist": data.DIGITS, "fashion_mnist": data.CLOTHES, "cifar10": data.OBJECTS,
+                            "cifar10_jpeg": data.OBJECTS}
+    assert data.DIGITS == tuple("0123456789") and data.OBJECTS == tuple(sorted(data.OBJECTS))
+    assert data.CLOTHES[6:] == ("shirt", "sneaker", "bag", "ankle boot")
+
+
+def test_the_checksums_are_those_that_torchvision_has():
+    from apdnn_lite._torchvision import import_torchvision
+    cifar = import_torchvision().datasets.CIFAR10
+    assert dict(cifar.train_list + cifar.test_list) == data.SOURCES["cifar10"].checksums
+    for name in ("mnist", "fashion_mnist"):
+        assert tuple(data.SOURCES[name].checksums) == IDX_FILES
 
 
 def test_the_first_place_that_has_the_set_is_taken(fake, monkeypatch):
+    (fake.root / "mine").mkdir()
     monkeypatch.setenv("APDNN_DATA", str(fake.root / "mine"))
-    read, read_idx = [], data.read_idx
-    monkeypatch.setattr(data, "read_idx", lambda path, sha256: read.append(path.parent) or read_idx(path, sha256))
+    read, read_verified = [], _files.read_verified
+    monkeypatch.setattr(_files, "read_verified",
+                        lambda path, checksum: read.append(path.parent) or read_verified(path, checksum))
+    assert len(data.places("mnist")) == 3
     # From the last place to the first: each one added is preferred to those after it.
     for place in reversed(data.places("mnist")):
         put(fake.files, place, packed=True)
         read.clear()
         ap.load("mnist", "full")
         assert set(read) == {place} and len(read) == 4
-    assert len(data.places("mnist")) == 3
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_idx_files_are_read_in_their_other_spelling(fake, end):
+    put({name.replace("-idx", ".idx"): content for name, content in fake.files.items()},
+        fake.root / "cache" / "MNIST" / "raw", packed=bool(end))
+    np.testing.assert_array_equal(ap.load("mnist", "full").test.labels, fake.arrays[3])
+
+
+def no_download(monkeypatch):
+    def tried(*args, **options):
+        raise AssertionError("a download was tried")
+    pretend_torchvision(monkeypatch, MNIST=tried, CIFAR10=tried, FashionMNIST=tried)
+
+
+def test_a_variable_that_names_no_folder_is_refused_and_nothing_is_downloaded(fake, monkeypatch):
+    put(fake.files, fake.root / "cache" / "MNIST" / "raw")  # not even this is taken
+    no_download(monkeypatch)
+    (fake.root / "file").touch()
+    for what, message in (("misspelt", "does not exist"), ("file", "is not a folder")):
+        monkeypatch.setenv("APDNN_DATA", str(fake.root / what))
+        with pytest.raises(DataError, match=f"APDNN_DATA names {fake.root / what}, which {message}. Name the folder"):
+            ap.load("mnist", "full")
+        assert len(ap.load("fashion_mnist").train) == 10_000  # needs no folder
+
+
+def test_a_folder_that_may_not_be_read_is_refused(nowhere, monkeypatch):
+    monkeypatch.setenv("APDNN_DATA", str(nowhere))
+    for missing in (os.R_OK, os.X_OK):
+        monkeypatch.setattr(os, "access", lambda path, mode, missing=missing: not mode & missing)
+        with pytest.raises(DataError, match=f"names {nowhere}, which may not be read by this user"):
+            data.places("mnist")
+
+
+def test_a_folder_without_the_set_is_described_and_nothing_is_downloaded(fake, monkeypatch):
+    raw = fake.root / "mine" / "MNIST" / "raw"
+    put(fake.files, raw)
+    no_download(monkeypatch)
+    monkeypatch.setenv("APDNN_DATA", str(raw))
+    with pytest.raises(DataError) as raised:
+        ap.load("mnist", "full")
+    held = ", ".join(sorted(IDX_FILES))
+    assert f"APDNN_DATA names {raw}, which holds {held}.\n" in str(raised.value)
+    assert "Nothing is downloaded while APDNN_DATA is set" in str(raised.value)
+    for number in range(5):
+        (raw / f"u{number}").touch()
+    with pytest.raises(DataError, match="u0, u1, u2, u3 and more[.]"):
+        ap.load("mnist", "full")
+    (fake.root / "empty").mkdir()
+    monkeypatch.setenv("APDNN_DATA", str(fake.root / "empty"))
+    with pytest.raises(DataError, match="which holds nothing[.]"):
+        ap.load("mnist", "full")
+    put(fake.files, fake.root / "cache" / "MNIST" / "raw")
+    assert len(ap.load("mnist", "full").test) == 20  # what is in the cache needs no download
 
 
 def test_a_partly_present_set_is_refused_and_says_what_is_missing(fake):
     folder = fake.root / "cache" / "MNIST" / "raw"
     put(fake.files, folder)
     (folder / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match="raw holds only a part of mnist: missing t10k-labels-idx1-ubyte .unpacked or"):
+    with pytest.raises(DataError, match="raw holds only a part of the set: missing t10k-labels-idx1-ubyte .unpacked or"):
         ap.load("mnist", "full")
 
 
@@ -299,13 +403,13 @@ def test_a_wrong_checksum_says_expected_and_found(fake):
     folder = fake.root / "cache" / "MNIST" / "raw"
     put(fake.files, folder)
     (folder / "train-labels-idx1-ubyte").write_bytes(b"other")
-    expected, found = data.IDX_SHA256["mnist"][1], hashlib.sha256(b"other").hexdigest()
+    expected, found = data.SOURCES["mnist"].checksums["train-labels-idx1-ubyte"], hashlib.sha256(b"other").hexdigest()
     with pytest.raises(DataError, match=f"expected SHA-256 {expected}, found {found} .5 bytes.. Remove the file"):
         ap.load("mnist", "full")
 
 
 def pretend_torchvision(monkeypatch, **datasets):
-    monkeypatch.setattr(data, "import_torchvision", lambda: types.SimpleNamespace(
+    monkeypatch.setattr(_sources, "import_torchvision", lambda: types.SimpleNamespace(
         datasets=types.SimpleNamespace(**datasets)))
 
 
@@ -324,59 +428,139 @@ def test_what_is_nowhere_is_downloaded_into_the_cache_and_verified(fake, monkeyp
     ap.load("fashion_mnist", "full")
     assert len(calls) == 1, "downloaded again"
 
-    monkeypatch.setattr(data, "cache_folder", lambda: fake.root / "another cache")
+    monkeypatch.setattr(_sources, "cache_folder", lambda: fake.root / "another cache")
     download({**fake.files, "train-labels-idx1-ubyte": b"of somebody else"})
     with pytest.raises(DataError, match="train-labels-idx1-ubyte is truncated or altered"):
         ap.load("fashion_mnist", "full")
 
 
-@pytest.mark.parametrize("name, torchvision_name", data.TORCHVISION_NAME.items())
-@pytest.mark.parametrize("error", [OSError("no route"), RuntimeError("Error downloading")], ids=["OSError", "RuntimeError"])
+@pytest.mark.parametrize("name, torchvision_name", [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"),
+                                                    ("cifar10", "CIFAR10")])
+@pytest.mark.parametrize("error", [OSError("no route"), RuntimeError("Error downloading"),
+                                   http.client.IncompleteRead(b"half")], ids=["OS", "Runtime", "HTTP"])
 def test_with_no_network_the_error_names_the_places_and_the_ways(nowhere, monkeypatch, name, torchvision_name, error):
     def unreachable(*args, **options):
         raise error
     pretend_torchvision(monkeypatch, **{torchvision_name: unreachable})
-    monkeypatch.setenv("APDNN_DATA", str(nowhere / "mine"))
     with pytest.raises(DataError) as raised:
         ap.load(name, "full")
-    message = str(raised.value)
-    assert str(error) in message and len(data.places(name)) == 3
-    for expected in (*map(str, data.places(name)), "connect to the internet", "APDNN_DATA", str(data.relative_folder(name)),
-                     "load('fashion_mnist', size='mini') needs no network"):
-        assert expected in message
-    assert ("dataset-fashion-mnist" in message) == (name == "fashion_mnist")
+    first, looked, *rest = str(raised.value).split("\n")
+    assert first == f"{name} (size 'full') was not found." and looked == "Looked for:"
+    places = data.places(name)
+    assert rest[:len(places)] == [f"  {place}" for place in places]
+    source = data.SOURCES[name]
+    advice = ", or install Debian's package dataset-fashion-mnist" if name == "fashion_mnist" else ""
+    assert rest[len(places):] == [
+        f"It could not be downloaded ({error}): connect to the internet and call load again.",
+        f"Or put {' or '.join(source.lies_at)} into a folder and set the environment variable APDNN_DATA to that "
+        f"folder{advice}.", "Without it, load('fashion_mnist', size='mini') needs no network."]
 
 
-def test_torchvision_itself_without_a_network(nowhere, capsys):
-    with pytest.raises(DataError, match="mnist .size 'full'. was not found and could not be downloaded"):
+def test_a_download_that_leaves_nothing_is_reported(nowhere, monkeypatch):
+    pretend_torchvision(monkeypatch, MNIST=lambda root, download: (root / "MNIST" / "raw").mkdir(parents=True))
+    with pytest.raises(DataError, match="torchvision downloaded it to some other place"):
         ap.load("mnist", "full")
 
 
-def test_cifar10_comes_through_torchvision(nowhere, monkeypatch):
+def test_torchvision_itself_without_a_network(nowhere, capsys):
+    with pytest.raises(DataError, match="(?s)mnist .size 'full'. was not found.*It could not be downloaded"):
+        ap.load("mnist", "full")
+
+
+@pytest.fixture
+def batches(nowhere, monkeypatch):
+    """CIFAR-10 in its author's own format: 5 × 6 training images, 4 test images, known to the package."""
     generator = np.random.default_rng(0)
-    pixels = {train: generator.integers(256, size=(count, 32, 32, 3), dtype=np.uint8)
-              for train, count in ((True, 50), (False, 20))}
-    roots = []
+    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+    arrays = {name: (generator.integers(256, size=(4 if name == "test_batch" else 6, 3072), dtype=np.uint8),
+                     generator.integers(10, size=4 if name == "test_batch" else 6).tolist()) for name in names}
+    files = {name: pickle.dumps({"data": pixels, "labels": labels}, protocol=2)
+             for name, (pixels, labels) in arrays.items()}
+    expect(monkeypatch, "cifar10", files, hashlib.md5)
+    monkeypatch.setattr(_sources, "VALIDATION_IMAGES", 10)
+    return types.SimpleNamespace(root=nowhere / "cache", arrays=arrays, files=files)
 
-    def dataset(root, train):
-        roots.append(root)
-        return types.SimpleNamespace(data=pixels[train], targets=[number % 10 for number in range(len(pixels[train]))])
 
-    pretend_torchvision(monkeypatch, CIFAR10=dataset)
-    monkeypatch.setattr(data, "VALIDATION_IMAGES", 10)
-    (nowhere / "cache" / "cifar-10-batches-py").mkdir(parents=True)
+def pack(files, path, folder="cifar-10-batches-py"):
+    """The files in an archive, after a folder and a file that is none of them, the last one first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as archive:
+        entry = tarfile.TarInfo(f"{folder}/test_batch")  # a folder of a batch's name is no batch
+        entry.type = tarfile.DIRTYPE
+        archive.addfile(entry)
+        for name, content in reversed([*files.items(), ("readme.html", b"<html>")]):
+            entry = tarfile.TarInfo(f"{folder}/{name}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "archive"])
+def test_cifar10_is_read_as_its_author_publishes_it(batches, packed):
+    if packed:
+        pack(batches.files, batches.root / "cifar-10-python.tar.gz")
+    else:
+        put(batches.files, batches.root / "cifar-10-batches-py")
     full = ap.load("cifar10", "full")
-    assert set(roots) == {nowhere / "cache"}
-    assert full.test.images.shape == (20, 3, 32, 32) and full.classes[0] == "airplane"
-    np.testing.assert_allclose(full.test.images[7, 2, 5, 9], pixels[False][7, 5, 9, 2] / 255, rtol=1e-6)
-    assert full.test.labels.tolist() == [number % 10 for number in range(20)]
+    assert [len(getattr(full, part)) for part in PARTS] == [20, 10, 4] and full.classes == data.OBJECTS
+    train = [batches.arrays[f"data_batch_{number}"] for number in range(1, 6)]
+    pixels, labels = np.concatenate([each[0] for each in train]), sum((each[1] for each in train), [])
+    for split, pixels, labels in ((full.train, pixels, labels), (full.validation, pixels, labels),
+                                  (full.test, *batches.arrays["test_batch"])):
+        assert split.images.shape[1:] == (3, 32, 32)
+        for image, label, index in zip(split.images, split.labels, split.indices, strict=True):
+            assert label == labels[index]
+            for channel, row, column in ((0, 0, 0), (1, 3, 5), (2, 31, 30)):  # rows of red, then green, then blue
+                assert image[channel, row, column] * 255 == pytest.approx(
+                    pixels[index][1024 * channel + 32 * row + column], abs=1e-4)
 
 
-def test_a_damaged_cifar10_is_refused(nowhere):
-    folder = nowhere / "cache" / "cifar-10-batches-py"
-    folder.mkdir(parents=True)
-    (folder / "data_batch_1").write_bytes(b"damaged")
-    with pytest.raises(DataError, match="cifar-10-batches-py is incomplete or altered"):
+class Bomb:
+    """A pickle that leaves a trace when it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "archive"])
+def test_no_pickle_is_opened_before_all_checksums_are_right(batches, packed):
+    trace = batches.root.parent / "trace"
+    files = {**batches.files, "data_batch_1": pickle.dumps(Bomb(trace)), "test_batch": pickle.dumps(Bomb(trace))}
+    if packed:
+        pack(files, batches.root / "cifar-10-python.tar.gz")
+    else:
+        put(files, batches.root / "cifar-10-batches-py")
+    expected, found = (hashlib.md5(each["data_batch_1"]).hexdigest() for each in (batches.files, files))
+    with pytest.raises(DataError, match=f"data_batch_1.* is truncated or altered: expected MD5 {expected}, found {found}"):
+        ap.load("cifar10", "full")
+    assert not trace.exists()
+    pickle.loads(files["test_batch"])
+    assert trace.exists(), "this test could not have failed"
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "archive"])
+def test_a_part_of_cifar10_is_refused_and_none_of_it_is_not_it(batches, packed):
+    del batches.files["data_batch_3"], batches.files["test_batch"]
+    pack(batches.files, batches.root / "cifar-10-python.tar.gz") if packed else put(
+        batches.files, batches.root / "cifar-10-batches-py")
+    with pytest.raises(DataError, match="holds only a part of the set: missing data_batch_3, test_batch[.] Complete it"):
+        ap.load("cifar10", "full")
+
+
+def test_a_folder_without_a_batch_is_passed_over(batches):
+    put({"notes": b""}, batches.root / "cifar-10-batches-py")
+    pack(batches.files, batches.root / "cifar-10-python.tar.gz")
+    assert len(ap.load("cifar10", "full").test) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", None], ids=["empty", "text", "half"])
+def test_a_damaged_archive_is_refused(batches, content):
+    path = batches.root / "cifar-10-python.tar.gz"
+    pack(batches.files, path)
+    path.write_bytes(path.read_bytes()[:len(path.read_bytes()) // 2] if content is None else content)
+    with pytest.raises(DataError, match="cifar-10-python.tar.gz is truncated or not an archive"):
         ap.load("cifar10", "full")
 
 
@@ -394,8 +578,8 @@ def jpeg_archive(path, monkeypatch):
                     picture.seek(0)
                     archive.addfile(entry, picture)
                     shades[part, kind, number] = shade
-    monkeypatch.setattr(data, "JPEG_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
-    monkeypatch.setattr(data, "VALIDATION_IMAGES", 10)
+    expect(monkeypatch, "cifar10_jpeg", {"cifar10-jpeg.tar.gz": path.read_bytes()})
+    monkeypatch.setattr(_sources, "VALIDATION_IMAGES", 10)
     return shades
 
 
@@ -412,8 +596,8 @@ def test_the_jpeg_copy_of_cifar10_is_read_in_the_order_of_the_names(nowhere, mon
 
 
 def test_without_the_jpeg_copy_the_error_says_that_it_cannot_be_downloaded(nowhere, monkeypatch):
-    monkeypatch.setenv("APDNN_DATA", str(nowhere / "mine"))
-    with pytest.raises(DataError, match="cannot be downloaded") as raised:
+    monkeypatch.setenv("APDNN_DATA", str(nowhere))
+    with pytest.raises(DataError, match="It cannot be downloaded[.]") as raised:
         ap.load("cifar10_jpeg", "full")
     for place in data.places("cifar10_jpeg"):
         assert str(place) in str(raised.value)
@@ -435,12 +619,11 @@ def test_an_altered_jpeg_copy_is_refused(nowhere, monkeypatch):
 @given(st.integers(10, 60), st.floats(0.1, 0.4), st.floats(0.1, 0.4), st.integers(0, 2**32 - 1))
 def test_from_arrays_gives_each_image_to_one_split(count, validation, test, seed):
     images = np.arange(count, dtype=np.float32)[:, None, None, None] / count * np.ones((1, 1, 2, 2), np.float32)
-    own = ap.from_arrays(images, np.arange(count), validation=validation, test=test, seed=seed)
+    own = ap.from_arrays(images, np.zeros(count, int), validation=validation, test=test, seed=seed)
     indices = torch.cat([getattr(own, part).indices for part in PARTS])
     assert sorted(indices.tolist()) == list(range(count))
     for part in PARTS:
         split = getattr(own, part)
-        assert torch.equal(split.labels, split.indices)
         np.testing.assert_array_equal(split.images, images[split.indices.numpy()])
     assert abs(len(own.test) - count * test) <= 1 and abs(len(own.validation) - count * validation) <= 1
 
@@ -465,9 +648,9 @@ def test_from_arrays_counts_the_classes_by_itself():
 
 
 @pytest.mark.parametrize("images, labels, options, message", [
-    (torch.rand(9, 4, 4), [0] * 9, {}, r"must be of shape \(N, C, H, W\), found \(9, 4, 4\). Grey .* need images\[:, None\]"),
+    (torch.rand(9, 4, 4), [0] * 9, {}, r"must be of shape \(N, C, H, W\), found \(9, 4, 4\). Gray .* need images\[:, None\]"),
     (torch.rand(9, 1, 4, 4), [0] * 8, {}, r"expected one label for each of 9 images, found labels of shape \(8,\)"),
-    (torch.rand(9, 1, 4, 4), [0.0] * 9, {}, "labels must be integers, found torch.float32"),
+    (torch.rand(9, 1, 4, 4), [0.0] * 9, {}, "labels must be integers, found torch.float64"),
     (torch.rand(9, 4, 4, 3), [0] * 9, {}, "channels-last"),
     (torch.rand(9, 1, 4, 4) * 255, [0] * 9, {}, "pixels must lie in"),
     (torch.rand(9, 1, 4, 4), [-1] + [0] * 8, {}, "labels must lie in"),
@@ -554,14 +737,129 @@ def test_no_tree_of_pictures(tmp_path, pictures):
             ap.from_folder(root)
 
 
+def one_picture(root, picture, **options):
+    """The image of the set whose pictures all are the one that ``picture(path)`` saves."""
+    for animal in ("cat", "dog"):
+        (root / animal).mkdir(parents=True)
+        for number in range(10):
+            picture(root / animal / f"{number}.{options.get('end', 'png')}")
+    return ap.from_folder(root, gray=options.get("gray", True)).test.images[0]
+
+
+def test_sixteen_bits_are_scaled_to_eight(tmp_path):
+    values = np.array([[0, 128, 129, 257], [32768, 65535, 256, 385], [386, 1, 2, 3], [0, 0, 0, 65406]], np.uint16)
+    for end in ("png", "tif"):
+        image = one_picture(tmp_path / end, Image.fromarray(values).save, end=end)
+        np.testing.assert_allclose(image[0] * 255, np.round(values / 257), atol=1e-4)
+
+
+def test_transparent_parts_are_white(tmp_path):
+    values = np.zeros((2, 2, 4), np.uint8)
+    values[0, 0, 3], values[0, 1] = 255, (255, 0, 0, 255)
+    image = one_picture(tmp_path / "a", Image.fromarray(values).save, gray=False)
+    assert (image * 255).int().tolist() == [[[0, 255], [255, 255]], [[0, 0], [255, 255]], [[0, 0], [255, 255]]]
+
+
+def test_a_picture_is_turned_as_its_exif_data_says(tmp_path):
+    values, exif = np.arange(9, dtype=np.uint8).reshape(3, 3), Image.Exif()
+    exif[274] = 6
+    image = one_picture(tmp_path / "a", lambda path: Image.fromarray(values).save(path, exif=exif))
+    np.testing.assert_allclose(image[0] * 255, np.rot90(values, -1), atol=1e-4)
+
+
+def test_hidden_files_and_folders_are_skipped(pictures):
+    for folder in (".ipynb_checkpoints", "__MACOSX"):
+        (pictures / folder).mkdir()
+        (pictures / "cat" / folder).mkdir()
+        Image.new("RGB", (6, 6)).save(pictures / "cat" / folder / "1.png")
+    (pictures / "cat" / "._1.png").write_bytes(b"no picture")
+    (pictures / "cat" / "notes.txt").touch()
+    own = ap.from_folder(pictures)
+    assert own.classes == ("cat", "dog") and sum(len(getattr(own, part)) for part in PARTS) == 12
+
+
+def test_a_picture_too_large_for_pillow_is_named(pictures, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(DataError, match="0.png cannot be read as a picture .*exceeds limit"):
+        ap.from_folder(pictures)
+
+
+def test_thirty_two_bits_are_refused(pictures):
+    Image.fromarray(np.full((6, 6), 7, np.int32)).save(pictures / "cat" / "0.tif")
+    with pytest.raises(DataError, match="0.tif cannot be read .*32 bits a value, mode 'I'"):
+        ap.from_folder(pictures)
+
+
+@pytest.mark.parametrize("size", [0, -4, 8.0, True, "8"])
+def test_an_impossible_image_size_is_refused(pictures, size):
+    with pytest.raises(DataError, match="image_size must be a whole number, 1 or more, got"):
+        ap.from_folder(pictures, image_size=size)
+
+
+def test_the_name_of_a_folder(pictures, monkeypatch):
+    monkeypatch.chdir(pictures)
+    monkeypatch.setenv("HOME", str(pictures.parent))
+    assert ap.from_folder(".").name == "pets" and ap.from_folder("~/pets").name == "pets"
+
+
+# ---- arrays of every kind
+
+def test_arrays_of_other_layouts_orders_and_lists_are_the_same_set():
+    pixels, labels = np.random.default_rng(0).random((40, 1, 8, 8)), np.arange(40) % 4
+    expected = ap.from_arrays(pixels.copy(), labels).sha256
+    for images, numbers in ((pixels[..., ::-1].copy()[..., ::-1], labels[::-1].copy()[::-1]),
+                            (pixels.astype(">f8"), labels.astype(">i4")),
+                            ([torch.tensor(each) for each in pixels], [torch.tensor(each) for each in labels]),
+                            (pixels.tolist(), labels.astype(np.uint8))):
+        assert ap.from_arrays(images, numbers).sha256 == expected
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"images": None}, "must be numbers, found object"), ({"images": [[1], [1, 2]]}, "must be one array"),
+    ({"images": torch.zeros(40, 1, 8, 8, dtype=torch.int64)}, "pixels must be uint8, or floating point"),
+    ({"images": torch.rand(40, 1, 8, 8) * 255}, "Divide pixels of 0 … 255 by 255"),
+    ({"labels": ["cat", "dog"] * 20}, "Number them: names, labels = numpy.unique"),
+    ({"labels": np.arange(40) % 2 == 0}, "found torch.bool. If True is class 1"),
+    ({"labels": np.full(40, 40)}, "labels must number the classes from 0"),
+    ({"classes": "abcd"}, "classes must be a list"), ({"classes": 4}, "classes must be a list"),
+    ({"classes": ["a", "a", "b", "c"]}, "each name once"), ({"classes": []}, "classes must be a list"),
+    ({"classes": list("abcde")}, r"no training image is left of class 'e' \(0 in all\)"),
+    ({"seed": 2**32}, "seed must be a whole number from 0 to"), ({"seed": -1}, "seed must be"),
+    ({"validation": "a"}, "above 0 and together below 1"),
+])
+def test_other_arrays_are_refused(change, message):
+    arguments = {"images": torch.rand(40, 1, 8, 8), "labels": np.arange(40) % 4} | change
+    with pytest.raises(DataError, match=f"own images.*{message}"):
+        ap.from_arrays(**arguments)
+
+
+def test_classes_may_be_an_array():
+    own = ap.from_arrays(torch.rand(40, 1, 8, 8), np.arange(40) % 2, classes=np.array(["cat", "dog"]))
+    assert own.classes == ("cat", "dog") and {type(each) for each in own.classes} == {str}
+
+
+def test_a_split_in_a_loop_and_in_a_dataloader():
+    split = toy_split(5)
+    for number, (image, label) in enumerate(split):
+        assert torch.equal(image, split.images[number]) and label == split.labels[number]
+    batches = list(torch.utils.data.DataLoader(split, batch_size=2))
+    assert torch.equal(torch.cat([images for images, _ in batches]), split.images)
+    assert torch.equal(torch.cat([labels for _, labels in batches]), split.labels)
+    assert torch.equal(split[np.arange(5)[::-1]].labels, split.labels.flip(0))
+    for index in (0, -1, np.int64(2), torch.tensor(1), None):
+        with pytest.raises(TypeError, match="use a slice such as split.3:4."):
+            split[index]
+    empty = split[split.labels == 11]
+    assert len(empty) == 0 and list(empty) == [] and repr(empty) == "Split(0 images of 1×8×8)"
+
+
 # ---- the real full set, where there is one
 
 @pytest.fixture(scope="module")
 def full():
-    folder = Path(os.environ.get("APDNN_DATA") or ".") / "FashionMNIST" / "raw"
-    if not os.environ.get("APDNN_DATA") or data.read_full("fashion_mnist", folder) is None:
+    if not Path(os.environ.get("APDNN_DATA") or "nowhere", "FashionMNIST", "raw").is_dir():
         pytest.skip("no full Fashion-MNIST in $APDNN_DATA")
-    return data.load_full("fashion_mnist")
+    return ap.load("fashion_mnist", "full")
 
 
 def test_the_splits_of_the_full_set(full):
@@ -577,8 +875,10 @@ def test_mini_is_a_part_of_the_full_set_by_index_and_by_pixel(mini, full, part):
     assert torch.equal(small.images, large.images[rows]) and torch.equal(small.labels, large.labels[rows])
 
 
-def test_the_shipped_file_is_what_the_tool_cuts(mini, full):
-    cut = data.cut_mini(full)
-    assert cut.sha256 == mini.sha256
+def test_the_shipped_file_is_what_the_tool_cuts():
+    if not Path(os.environ.get("APDNN_DATA") or "nowhere", "FashionMNIST", "raw").is_dir():
+        pytest.skip("no full Fashion-MNIST in $APDNN_DATA")
+    cut, shipped = _sources.cut_mini(_sources.cut_validation(*_sources.find("fashion_mnist"))), _sources.read_mini()
     for part in PARTS:
-        assert torch.equal(getattr(cut, part).indices, getattr(mini, part).indices)
+        for one, other in zip(cut[part], shipped[part], strict=True):
+            np.testing.assert_array_equal(one, other)
