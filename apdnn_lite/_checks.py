@@ -6,7 +6,6 @@ Each message says what was wrong, what was expected and, where it helps, what to
 import contextlib
 import math
 import numbers
-import sys
 
 import numpy as np
 import torch
@@ -21,9 +20,9 @@ def whole_number(name, value, least=1):
     return int(value)
 
 
-def whole_numbers(**values):
-    """Several as a list of int; raises ValueError unless each is a whole number, 1 or more."""
-    return [whole_number(name, value) for name, value in values.items()]
+def network_sizes(in_channels, num_classes):
+    """Both as an int; raises ValueError unless each is a whole number, 1 or more."""
+    return whole_number("in_channels", in_channels), whole_number("num_classes", num_classes)
 
 
 def real_number(name, value, low=0.0, high=math.inf, *, above=False, unit=""):
@@ -33,14 +32,17 @@ def real_number(name, value, low=0.0, high=math.inf, *, above=False, unit=""):
     """
     if isinstance(value, torch.Tensor | np.ndarray) and math.prod(value.shape) == 1:
         value = value.item()
-    fits = (isinstance(value, numbers.Real) and not isinstance(value, bool)
-            and abs(value) <= sys.float_info.max)  # neither NaN nor infinite, nor too large an int
-    if not (fits and low <= value <= high) or (above and value == low):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    try:
+        number = float(value) if is_number else math.nan
+    except OverflowError:  # an int that no float can hold
+        number = math.inf
+    if not (math.isfinite(number) and low <= number <= high) or (above and number == low):
         bounds = [f"{'above' if above else 'at least'} {low:g}"] if low > -math.inf else []
         bounds += [f"at most {high:g}"] if high < math.inf else []
         wanted = f"a finite number {' and '.join(bounds)}".strip()
         raise ValueError(f"{name} must be {wanted}{unit}, got {value!r}")
-    return float(value)
+    return number
 
 
 def yes_or_no(name, value):
@@ -85,16 +87,30 @@ def plain_seed(seed):
     return {"entropy": entropy, "spawn_key": [int(key) for key in seed.spawn_key], **pool}
 
 
+def strength(name, value):
+    """A factor, or a size in pixels of [0, 1], as a float; raises ValueError unless 0 < value ≤ 100.
+
+    Pixels span 1: anyone who asks for more than 100 has mistaken the unit.
+    """
+    return real_number(name, value, high=100.0, above=True)
+
+
 @contextlib.contextmanager
 def drawn_by(seed):
-    """PyTorch draws by a checked seed inside the ``with`` block, on the CPU.
+    """PyTorch draws by a checked seed inside the ``with`` block, on the CPU and in float32.
 
-    The caller's randomness stays as it is; torch.manual_seed would start a graphics card's anew.
+    The caller's defaults and randomness stay as they are; torch.manual_seed would start a graphics
+    card's anew.
     """
     sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    with torch.random.fork_rng(devices=[]):
+    usual = torch.get_default_dtype()
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(int(sequence.generate_state(1)[0]))
-        yield
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(usual)
 
 
 def checked_shape(shape):
@@ -216,6 +232,10 @@ class KnowsItsState(torch.nn.Module):
         """What in a state, tensors by name, contradicts the settings; an empty text if nothing."""
         return ""
 
+    def extra_repr(self):
+        settings = self.settings().items()
+        return ", ".join(f"{name}={value!r}" for name, value in settings if name != "kind")
+
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         getattr(destination, "_metadata", {}).setdefault(prefix[:-1], {})["made"] = self.settings()
@@ -227,7 +247,7 @@ class KnowsItsState(torch.nn.Module):
         problem = f"it was made with {'; '.join(differ)}" if differ else self.misfit(
             {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)})
         if problem:
-            *_, errors = more  # PyTorch raises them
+            *_, errors = more  # PyTorch raises them in the end
             errors.append(f"the state is of another {type(self).__name__}: {problem}")
-        else:
-            super()._load_from_state_dict(state, prefix, beside, *more)
+            state.update({prefix + name: own for name, own in self.state_dict().items()})  # stays
+        super()._load_from_state_dict(state, prefix, beside, *more)

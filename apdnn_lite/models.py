@@ -4,13 +4,11 @@ Pixels in [0, 1] go in, logits come out. Each network normalizes inside itself, 
 and attacks live in pixels. Processed images may leave [0, 1]: networks accept that.
 """
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ._checks import check_input, real_number, whole_number, whole_numbers
+from ._checks import check_input, network_sizes, real_number, whole_number
 
 
 class Normalize(nn.Module):
@@ -18,8 +16,7 @@ class Normalize(nn.Module):
 
     def __init__(self, mean=0.5, std=0.5):
         super().__init__()
-        mean = real_number("mean", mean, low=-math.inf)
-        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("mean", torch.tensor(real_number("mean", mean, -99, 99)))
         self.register_buffer("std", torch.tensor(real_number("std", std, above=True)))
 
     def forward(self, x):
@@ -35,16 +32,15 @@ class SimpleCNN(nn.Module):
 
     def __init__(self, in_channels=1, num_classes=10, image_size=28):
         super().__init__()
-        channels, classes = whole_numbers(in_channels=in_channels, num_classes=num_classes)
+        in_channels, num_classes = network_sizes(in_channels, num_classes)
         image_size = whole_number("image_size", image_size, least=4)
-        self.shape = (channels, image_size, image_size)
-        self.normalize = Normalize()
-        self.conv1 = nn.Conv2d(channels, 32, kernel_size=3, padding=1)
+        self.shape = (in_channels, image_size, image_size)
+        self.normalize, self.pool = Normalize(), nn.MaxPool2d(2)
+        self.conv1 = nn.Conv2d(in_channels, 32, kernel_size=3, padding=1)
         self.conv2 = nn.Conv2d(32, 64, kernel_size=3, padding=1)
-        self.pool = nn.MaxPool2d(2)
         self.fc1 = nn.Linear(64 * (image_size // 4) ** 2, 1024)
         self.dropout = nn.Dropout(0.5)
-        self.fc2 = nn.Linear(1024, classes)
+        self.fc2 = nn.Linear(1024, num_classes)
 
     def forward(self, x):
         check_input(x, self.shape, "network")
@@ -79,24 +75,23 @@ class Block(nn.Module):
 class ResNet20(nn.Module):
     """ResNet-20 of He et al. (2016): 28 → 28 → 14 → 7 pixels, 16, 16, 32, 64 channels.
 
-    Input (N, in_channels, H, W) in pixels, any H and W from 4 up; output logits
-    (N, num_classes). About 0.27 million parameters.
+    Input (N, in_channels, H, W), H and W at least 4; output logits (N, num_classes).
     """
 
     def __init__(self, in_channels=1, num_classes=10):
         super().__init__()
-        channels, classes = whole_numbers(in_channels=in_channels, num_classes=num_classes)
-        self.shape = (channels, None, None)  # any height and width
+        in_channels, num_classes = network_sizes(in_channels, num_classes)
+        self.shape = (in_channels, None, None)  # any height and width
         self.normalize = Normalize()
-        self.conv = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
+        self.conv = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(16)
         self.stage1 = nn.Sequential(Block(16, 16), Block(16, 16), Block(16, 16))
         self.stage2 = nn.Sequential(Block(16, 32, 2), Block(32, 32), Block(32, 32))
         self.stage3 = nn.Sequential(Block(32, 64, 2), Block(64, 64), Block(64, 64))
-        self.fc = nn.Linear(64, classes)
+        self.fc = nn.Linear(64, num_classes)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, 0, "fan_out", "relu")
+            if isinstance(module, nn.Conv2d):  # as He et al. start it, for ReLU
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
     def forward(self, x):
         check_input(x, self.shape, "network")

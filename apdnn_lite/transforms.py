@@ -1,8 +1,7 @@
 """The owner's transforms: each makes a processed image of a raw one, x_p = x_r + δ.
 
-A transform is a module, and its perturbation δ the owner's secret. Pixels are in [0, 1].
-Source: Chen and Wu (2018), the section on the transform module. Clipping is our choice:
-the source does not say whether x_p is brought back into [0, 1].
+A transform is a module. Its perturbation δ is the owner's secret. Pixels are in [0, 1].
+Source: Chen and Wu (2018), who do not say whether they clip x_p to [0, 1]: our choice.
 """
 
 import math
@@ -13,8 +12,6 @@ import torch
 from torch import nn
 
 from . import _checks as checks
-
-LOUDEST = 100.0  # pixels span 1: anyone who asks for more has mistaken the unit
 
 
 class Transform(checks.KnowsItsState):
@@ -46,10 +43,6 @@ class Transform(checks.KnowsItsState):
         """Its kind, and the arguments that make it again, as JSON for records."""
         return {"kind": type(self).__name__, "clip": self.clip}
 
-    def extra_repr(self):
-        _, *settings = self.settings().items()
-        return ", ".join(f"{name}={value!r}" for name, value in settings)
-
 
 class Fixed(Transform):
     """One universal bipolar perturbation, the owner's key, drawn once and never again.
@@ -58,7 +51,7 @@ class Fixed(Transform):
 
     shape: (C, H, W) of the images. sigma: σ > 0, in pixels of [0, 1]. p: 0 < p ≤ 0.5.
     seed: a whole number or a NumPy SeedSequence; the same seed gives the same key.
-        None draws from the operating system, as an owner would: small numbers are guessed.
+        None draws from the operating system, as an owner would: 7 is easily guessed.
 
     The key is a buffer: it is saved with the module and moves with it between devices.
     Like all transforms it is made on the CPU in float32, so a seed means the same
@@ -67,7 +60,7 @@ class Fixed(Transform):
 
     def __init__(self, shape, sigma, p, seed=None, clip=False):
         super().__init__(clip)
-        self.sigma = checks.real_number("sigma", sigma, high=LOUDEST, above=True)
+        self.sigma = checks.strength("sigma", sigma)
         self.p = checks.real_number("p", p, high=0.5, above=True)
         self.seed = checks.checked_seed(seed)
         self.shape = checks.checked_shape(shape)
@@ -89,18 +82,18 @@ class Fixed(Transform):
 class Learned(Transform):
     """One universal perturbation found by training (Chen and Wu, 2018).
 
-    It is the same for every image, but each pixel may hold any number; the loss finds
-    them together with the network's weights. The rest is as in :class:`Fixed`.
+    Each pixel may hold any number; training finds them together with the weights.
 
     sigma: the perturbation starts as normal noise of this standard deviation (our
         choice), so that raw and processed images differ from the first step.
+    The rest is as in :class:`Fixed`.
     """
 
     STARTS = ("seed", "sigma")
 
     def __init__(self, shape, sigma=0.01, seed=None, clip=False):
         super().__init__(clip)
-        self.sigma = checks.real_number("sigma", sigma, high=LOUDEST, above=True)
+        self.sigma = checks.strength("sigma", sigma)
         self.seed = checks.checked_seed(seed)
         self.shape = checks.checked_shape(shape)
         noise = np.random.default_rng(self.seed).normal(0, self.sigma, self.shape)
@@ -117,14 +110,14 @@ class Learned(Transform):
 class Generator(Transform):
     """A perturbation for each image, x_p = x_r + G(x_r) (Chen and Wu, 2018).
 
-    G is a 5×5 convolution and a 1×1 bottleneck convolution back to the channels of the
-    image or, with ``form="dense"``, two fully connected layers, which the source names
-    too. Inside, pixels count from the middle, so that dark ones matter as well.
+    G is a 5×5 convolution and a 1×1 bottleneck convolution back to the image's channels
+    or, with ``form="dense"``, two fully connected layers, as the source names them too.
+    Inside, pixels count from the middle, so that dark ones matter as well.
 
     channels, image_size: of the square images; only a dense one needs the size.
     width, activation: of the layer between, "tanh" or "relu" (our choices).
     start: factor on the first weights of the last layer (our choice).
-    seed: of the first weights; the rest is as in :class:`Fixed`.
+    seed: of the first weights. The rest is as in :class:`Fixed`.
     """
 
     ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -133,29 +126,28 @@ class Generator(Transform):
     def __init__(self, channels, width=16, activation="tanh", form="convolutional",
                  image_size=None, seed=None, clip=False, start=1.0):
         super().__init__(clip)
-        channels, width = checks.whole_numbers(channels=channels, width=width)
-        self.channels, self.width = channels, width
+        self.channels = channels = checks.whole_number("channels", channels)
+        self.width = width = checks.whole_number("width", width)
         self.activation = checks.one_of("activation", activation, self.ACTIVATIONS)
         self.form = checks.one_of("form", form, ("convolutional", "dense"))
-        if form == "dense" or image_size is not None:
+        if (form, image_size) != ("convolutional", None):
             image_size = checks.whole_number("image_size", image_size)
         self.image_size, self.seed = image_size, checks.checked_seed(seed)
-        self.start = checks.real_number("start", start, high=LOUDEST, above=True)
+        self.start = checks.strength("start", start)
         self.shape = (channels, image_size, image_size)
         between = self.ACTIVATIONS[activation]()
-        like = {"device": "cpu", "dtype": torch.float32}  # whatever torch's defaults
         with checks.drawn_by(self.seed):
             if form == "convolutional":
-                first = nn.Conv2d(channels, width, 5, padding=2, **like)
-                last = nn.Conv2d(width, channels, 1, **like)
-                layers = (first, between, last)
+                first = nn.Conv2d(channels, width, 5, padding=2)
+                last = nn.Conv2d(width, channels, 1)
+                self.layers = nn.Sequential(first, between, last)
             else:
-                first = nn.Linear(math.prod(self.shape), width, **like)
-                last = nn.Linear(width, math.prod(self.shape), **like)
-                layers = (nn.Flatten(), first, between, last, nn.Unflatten(1, self.shape))
-        self.layers = nn.Sequential(*layers)
-        for parameter in last.parameters():
-            parameter.detach().mul_(self.start)
+                flatten, back = nn.Flatten(), nn.Unflatten(1, self.shape)
+                pixels = math.prod(self.shape)
+                first, last = nn.Linear(pixels, width), nn.Linear(width, pixels)
+                self.layers = nn.Sequential(flatten, first, between, last, back)
+        last.weight.data.mul_(self.start)
+        last.bias.data.mul_(self.start)
 
     def perturbation(self, x):
         return self.layers(x - 0.5)
@@ -171,7 +163,7 @@ class Shift(Transform):
 
     def __init__(self, value, clip=False):
         super().__init__(clip)
-        self.value = checks.real_number("value", value, -LOUDEST, LOUDEST)
+        self.value = checks.real_number("value", value, -100, 100)
 
     def perturbation(self, x):
         return torch.full_like(x[:1], self.value)
@@ -192,7 +184,7 @@ class Candidates:
     """What an attack returns: the transforms to try, and the thief's opinion of each.
 
     transforms: the candidates, raw images in, guesses at processed images out.
-    scores: one number for each, computed without any label.
+    scores: one number for each, from no label; the thief picks the highest.
     """
 
     transforms: list
@@ -206,10 +198,7 @@ class Candidates:
 
     @property
     def picked(self):
-        """The place of the highest score, which a thief without labels would use.
-
-        NaN never wins; raises ValueError if no score is a finite number.
-        """
+        """The place of the highest finite score; raises ValueError if there is none."""
         finite = [i for i, score in enumerate(self.scores) if math.isfinite(score)]
         if not finite:
             raise ValueError(f"none of the {len(self)} candidates has a finite score")
