@@ -88,7 +88,7 @@ def plain_seed(seed):
 
 
 def strength(name, value):
-    """A factor, or a size in pixels of [0, 1], as a float; raises ValueError unless 0 < value ≤ 100.
+    """A factor or a size in pixels of [0, 1] as a float; raises ValueError unless 0 < value ≤ 100.
 
     Pixels span 1: anyone who asks for more than 100 has mistaken the unit.
     """

@@ -95,11 +95,12 @@ def check_output(module, images, authorized):
     shape = tuple(images.shape)
     try:
         processed = module.transform(images)
-        logits, _ = module(images, authorized)
+        fits = isinstance(processed, torch.Tensor) and processed.shape == shape
+        logits = module(images, authorized)[0] if fits else None
     except Exception as error:  # a reader's own network may raise anything
         raise ValueError(f"the network or the transform does not take images of shape {shape}: "
                          f"{error}. Is image_shape={shape[1:]} what it was made for?") from error
-    if not isinstance(processed, torch.Tensor) or processed.shape != shape:
+    if not fits:
         raise ValueError(f"expected a transform that returns images of shape {shape}, as it was "
                          f"given; got {describe(processed)}")
     if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != len(images):

@@ -33,7 +33,7 @@ def test_the_least_whole_number():
                                    np.array([0.5]), 1])
 def test_real_numbers(value):
     found = checks.real_number("p", value, high=1)
-    assert type(found) is float and found == float(value)
+    assert type(found) is float and found == float(np.asarray(value, dtype=float).item())
 
 
 @pytest.mark.parametrize("value", [-1e-9, 1.001, math.nan, math.inf, -math.inf, True, "0.5", None, 10**400,

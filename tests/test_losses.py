@@ -13,7 +13,10 @@ import apdnn_lite as ap
 def batch(count=5, classes=4, channels=2, side=3, seed=0):
     """Logits for processed and raw images, labels, perturbation, in float64."""
     generator = np.random.default_rng(seed)
-    numbers = lambda *shape: torch.tensor(generator.normal(size=shape))  # noqa: E731
+
+    def numbers(*shape):
+        return torch.tensor(generator.normal(size=shape))
+
     labels = torch.tensor(generator.integers(classes, size=count))
     return numbers(count, classes), numbers(count, classes), labels, numbers(count, channels, side, side)
 

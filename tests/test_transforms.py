@@ -37,8 +37,13 @@ def test_the_values_occur_as_often_as_they_should(p, seed):
     # 5 shares each, so this test fails by chance less than 150 times in 1e12, below once in 1e9.
     sigma = 0.1
     key = ap.Fixed((3, 256, 256), sigma, p, seed).key
-    share = lambda hits: hits.double().mean().item()  # noqa: E731
-    bound = lambda n: math.sqrt(math.log(2e12) / (2 * n))  # noqa: E731
+
+    def share(hits):
+        return hits.double().mean().item()
+
+    def bound(n):
+        return math.sqrt(math.log(2e12) / (2 * n))
+
     n = key.numel()
     assert share(key > 0) == pytest.approx(p, abs=bound(n))
     assert share(key < 0) == pytest.approx(p, abs=bound(n))
