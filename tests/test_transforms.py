@@ -270,7 +270,7 @@ def test_trainable_transforms_are_saved_and_made_again(make, tmp_path):
     kind = type(transform)
     assert transform.settings()["kind"] == kind.__name__
     assert all(torch.equal(one, other) for one, other in  # the settings, seed included, make the same start
-               zip(transform.state_dict().values(), kind(**options).state_dict().values()))
+               zip(transform.state_dict().values(), kind(**options).state_dict().values(), strict=True))
     other = kind(**{**options, "seed": 99})
     other.load_state_dict(load_file(file))
     x = toy_split(3, channels=2 if kind is ap.Generator else 1, side=6).images
