@@ -10,8 +10,6 @@ import numbers
 import numpy as np
 import torch
 
-USUAL_POOL = np.random.SeedSequence(0).pool_size
-
 
 def whole_number(name, value, least=1):
     """``value`` as an int; raises ValueError unless it is a whole number, ``least`` or more."""
@@ -83,15 +81,14 @@ def plain_seed(seed):
         return seed
     one = isinstance(seed.entropy, numbers.Integral)
     entropy = int(seed.entropy) if one else [int(word) for word in seed.entropy]
-    pool = {"pool_size": seed.pool_size} if seed.pool_size != USUAL_POOL else {}
+    pool = {"pool_size": seed.pool_size} if seed.pool_size != 4 else {}  # 4 is usual
     return {"entropy": entropy, "spawn_key": [int(key) for key in seed.spawn_key], **pool}
 
 
 def strength(name, value):
     """A factor or a size in pixels of [0, 1] as a float; raises ValueError unless 0 < value ≤ 100.
 
-    Pixels span 1: anyone who asks for more than 100 has mistaken the unit.
-    """
+    Pixels span 1: anyone who asks for more has mistaken the unit."""
     return real_number(name, value, high=100.0, above=True)
 
 
