@@ -4,7 +4,7 @@ import difflib
 from dataclasses import dataclass, field, fields
 from functools import partial
 
-from ._checks import real_number, whole_number
+from ._checks import one_of, real_number, whole_number, yes_or_no
 
 MOST_SEED = 2**63 - 1  # torch's generators take no larger one
 
@@ -51,6 +51,7 @@ class must:
     be_natural = staticmethod(partial(whole_number, least=0))
     be_positive = staticmethod(partial(real_number, above=True))
     not_be_negative = staticmethod(real_number)
+    be_bool = staticmethod(yes_or_no)
 
     @staticmethod
     def be_none_or(check):
@@ -62,18 +63,7 @@ class must:
     @staticmethod
     def be_one_of(*known):
         """One of these words."""
-        def check(name, value):
-            if value not in known:
-                raise ValueError(f"unknown {name} {value!r}: expected one of {', '.join(known)}")
-            return value
-        return check
-
-    @staticmethod
-    def be_bool(name, value):
-        """True or False."""
-        if not isinstance(value, bool):
-            raise ValueError(f"{name} must be True or False, got {value!r}")
-        return value
+        return partial(one_of, choices=known)
 
     @staticmethod
     def be_a_function(name, value):

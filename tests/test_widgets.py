@@ -256,7 +256,7 @@ def test_the_playground_clips_where_the_owner_does():
     ({"images": GREY[:0]}, ValueError, r"with N ≥ 1"),
     ({"labels": ONES[:3]}, ValueError, r"one label for each of the 8 images, or None; got \(3,\)"),
     ({"labels": [1] * 8}, ValueError, "one label for each of the 8 images, or None; got list"),
-    ({"key": ap.Fixed((1, 5, 5), 0.1, 0.2, seed=0)}, ValueError, r"this key is for images of shape \(N, 1, 5, 5\)"),
+    ({"key": ap.Fixed((1, 5, 5), 0.1, 0.2, seed=0)}, ValueError, r"this transform is for images of shape \(N, 1, 5, 5\)"),
 ])
 def test_the_playground_refuses_what_does_not_fit_together(change, error, words):
     net, key = grainy()
