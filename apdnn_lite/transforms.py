@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from . import _checks as checks
+from ._state import KnowsItsState, drawn_by, not_bipolar
 
 
-class Transform(checks.KnowsItsState):
+class Transform(KnowsItsState):
     """What all transforms share: x_p = x_r + perturbation(x_r).
 
     clip: whether processed images are clipped to [0, 1]; networks take both kinds.
@@ -76,7 +77,7 @@ class Fixed(Transform):
                 "p": self.p, "seed": checks.plain_seed(self.seed)}
 
     def misfit(self, tensors):
-        return checks.not_bipolar(tensors.get("key", self.key), self.sigma)
+        return not_bipolar(tensors.get("key", self.key), self.sigma)
 
 
 class Learned(Transform):
@@ -136,7 +137,7 @@ class Generator(Transform):
         self.start = checks.strength("start", start)
         self.shape = (channels, image_size, image_size)
         between = self.ACTIVATIONS[activation]()
-        with checks.drawn_by(self.seed):
+        with drawn_by(self.seed):
             if form == "convolutional":
                 first = nn.Conv2d(channels, width, 5, padding=2)
                 last = nn.Conv2d(width, channels, 1)

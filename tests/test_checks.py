@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from apdnn_lite import _checks as checks
+from apdnn_lite import _state
 
 
 @pytest.mark.parametrize("value", [1, np.int64(1), np.uint8(1), 7, 2**80])
@@ -93,7 +94,7 @@ def test_what_is_no_seed(seed):
 def test_what_is_drawn_by_a_seed_leaves_the_caller_as_he_was():
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    with pytest.raises(KeyError), checks.drawn_by(3):
+    with pytest.raises(KeyError), _state.drawn_by(3):
         drawn = torch.rand(2)
         raise KeyError
     assert torch.equal(before, torch.get_rng_state()) and torch.get_default_dtype() == torch.float32
