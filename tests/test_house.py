@@ -12,19 +12,69 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "apdnn_lite"
 
-CLASSROOM = {"__init__": 50, "data": 200, "transforms": 205, "models": 105, "losses": 60, "evaluate": 165,
-             "training": 210, "adversarial": 115, "attacks": 205, "figures": 160}
+CLASSROOM = {
+    "__init__": 50,
+    "data": 200,
+    "transforms": 205,
+    "models": 105,
+    "losses": 60,
+    "evaluate": 165,
+    "training": 210,
+    "adversarial": 115,
+    "attacks": 205,
+    "figures": 160,
+}
 EVENING = 1_500  # lines of all classroom modules together
-WHEN_NEEDED = ["_checks", "_files", "_torchvision", "_machine", "_checkpoint", "_graph", "widgets", "playground",
-               "export"]
-WORKSHOP = [f"experiments.{name}" for name in
-            ("recipes", "records", "weights", "runs", "thief", "tables", "reproduce", "cli", "__init__")]
+WHEN_NEEDED = [
+    "_checks",
+    "_files",
+    "_torchvision",
+    "_machine",
+    "_checkpoint",
+    "_graph",
+    "widgets",
+    "playground",
+    "export",
+]
+WORKSHOP = [
+    f"experiments.{name}"
+    for name in (
+        "recipes",
+        "records",
+        "weights",
+        "runs",
+        "thief",
+        "tables",
+        "reproduce",
+        "cli",
+        "__init__",
+    )
+]
 OTHER_LINES = 250
 ALL = [*CLASSROOM, *WHEN_NEEDED, *WORKSHOP, "__main__"]
 # Each module may import only from those before it; __init__ may import all but __main__.
-ORDER = ["_checks", "_files", "_torchvision", "_machine", "data", "transforms", "models", "losses", "evaluate",
-         "_checkpoint", "_graph", "training", "adversarial", "attacks", "figures", "widgets", "playground",
-         "export", *WORKSHOP, "__main__"]
+ORDER = [
+    "_checks",
+    "_files",
+    "_torchvision",
+    "_machine",
+    "data",
+    "transforms",
+    "models",
+    "losses",
+    "evaluate",
+    "_checkpoint",
+    "_graph",
+    "training",
+    "adversarial",
+    "attacks",
+    "figures",
+    "widgets",
+    "playground",
+    "export",
+    *WORKSHOP,
+    "__main__",
+]
 SCREENS = 100  # lines without docstrings: two screens, for fit and the functions of its loop
 NOT_THE_LOOP = {"Settings", "History", "Augment", "TrainingError", "setting"}
 
@@ -39,7 +89,9 @@ def lines_of(module):
 
 def modules_in(package):
     """The names of all modules of a package, sub-packages included: 'data', 'experiments.records', …"""
-    return {".".join(path.relative_to(package).with_suffix("").parts) for path in package.rglob("*.py")}
+    return {
+        ".".join(path.relative_to(package).with_suffix("").parts) for path in package.rglob("*.py")
+    }
 
 
 # ---- budgets
@@ -102,7 +154,10 @@ def imported(module, package=PACKAGE):
                 parts = alias.name.split(".")
                 if parts[0] == top:
                     yield from named(parts[1:-1], parts[-1:]) if len(parts) > 1 else ["__init__"]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("import_module", "__import__"):
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
+            "import_module",
+            "__import__",
+        ):
             yield f"{ast.unparse(node)}, which no test can follow"
 
 
@@ -114,7 +169,11 @@ def test_a_module_imports_only_from_those_before_it(module):
 
 def test_nothing_above_imports_the_workshop_but_the_package_itself():
     above = ORDER[:ORDER.index(WORKSHOP[0])]
-    users = [module for module in above if any(name.startswith("experiments") for name in imported(module))]
+    users = [
+        module
+        for module in above
+        if any(name.startswith("experiments") for name in imported(module))
+    ]
     assert users == []
     assert any(name.startswith("experiments") for name in imported("__init__"))
 
@@ -126,13 +185,26 @@ def test_the_finder_of_imports_finds_them(tmp_path):
         (package / f"{name}.py").write_text("")
     (package / "a.py").write_text(
         "from . import b, version\nfrom .c import f\ndef g():\n    from .sub.x import z\nimport toy.d\nimport torch\n"
-        "from .sub import y, helper\nfrom os import path\n")
-    assert set(imported("a", package)) == {"b", "__init__", "c", "sub.x", "d", "sub.y", "sub.__init__"}
-    (package / "sub" / "x.py").write_text("from ..a import f\nfrom . import y\nfrom .y import g\nfrom .. import b\n"
-                                          "from toy.sub import y\nimport toy\nimport toy.sub\nfrom toy import d\n")
+        "from .sub import y, helper\nfrom os import path\n"
+    )
+    assert set(imported("a", package)) == {
+        "b",
+        "__init__",
+        "c",
+        "sub.x",
+        "d",
+        "sub.y",
+        "sub.__init__",
+    }
+    (package / "sub" / "x.py").write_text(
+        "from ..a import f\nfrom . import y\nfrom .y import g\nfrom .. import b\n"
+        "from toy.sub import y\nimport toy\nimport toy.sub\nfrom toy import d\n"
+    )
     assert set(imported("sub.x", package)) == {"a", "sub.y", "b", "__init__", "sub.__init__", "d"}
     (package / "b.py").write_text("import importlib\nimportlib.import_module('toy.c')\n")
-    assert list(imported("b", package)) == ["importlib.import_module('toy.c'), which no test can follow"]
+    assert list(imported("b", package)) == [
+        "importlib.import_module('toy.c'), which no test can follow"
+    ]
     assert list(imported("c", package)) == []
 
 
@@ -142,7 +214,9 @@ def length_of(node):
     """The lines of a function or class, without its docstring and those inside."""
     lines = node.end_lineno - node.lineno + 1
     for inner in ast.walk(node):
-        if isinstance(inner, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(inner, clean=False):
+        if isinstance(inner, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(
+            inner, clean=False
+        ):
             lines -= inner.body[0].end_lineno - inner.body[0].lineno + 1
     return lines
 
@@ -166,22 +240,35 @@ def test_fit_and_its_loop_fit_two_screens():
 
 
 def test_the_loop_is_counted():
-    source = ('def fit():\n    """One.\n\n    Two.\n    """\n    step()\n    Settings()\n\n'
-              "def step():\n    return Loop().go\n\nclass Loop:\n    '''A loop.'''\n    x = 1\n\nclass Settings:\n    y = 2\n")
+    source = (
+        'def fit():\n    """One.\n\n    Two.\n    """\n    step()\n    Settings()\n\n'
+        "def step():\n    return Loop().go\n\nclass Loop:\n    '''A loop.'''\n    x = 1\n\nclass Settings:\n    y = 2\n"
+    )
     assert loop_of(source) == {"fit": 3, "step": 2, "Loop": 2}
 
 
 # ---- explanations
 
 def unexplained(source):
-    """The public functions, classes and methods without a docstring. A module's ``forward`` is torch's."""
-    for node in ast.parse(source).body:
+    """The public functions, classes and methods without a docstring.
+
+    ``forward`` is torch's; a method that another class of the module explains needs no second explanation.
+    """
+    body = ast.parse(source).body
+    methods = [method for node in body if isinstance(node, ast.ClassDef) for method in node.body
+               if isinstance(method, ast.FunctionDef)]
+    known = {
+        "forward",
+        "extra_repr",
+        *(method.name for method in methods if ast.get_docstring(method)),
+    }
+    for node in body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             if not ast.get_docstring(node):
                 yield node.name
             for method in node.body if isinstance(node, ast.ClassDef) else ():
                 if (isinstance(method, ast.FunctionDef) and not method.name.startswith("_")
-                        and method.name not in ("forward", "extra_repr") and not ast.get_docstring(method)):
+                        and method.name not in known):
                     yield f"{node.name}.{method.name}"
 
 
@@ -193,6 +280,9 @@ def test_every_public_function_is_explained(module):
 
 
 def test_what_is_not_explained_is_found():
-    source = ('def f():\n    """It."""\ndef g(): pass\ndef _h(): pass\nclass A:\n    """A."""\n    def forward(self): pass\n'
-              "    def m(self): pass\n    def _n(self): pass\nclass B: pass\n")
+    source = (
+        'def f():\n    """It."""\ndef g(): pass\ndef _h(): pass\nclass A:\n    """A."""\n'
+        "    def forward(self): pass\n    def m(self): pass\n    def _n(self): pass\nclass B:\n"
+        '    def o(self):\n        """It."""\nclass C:\n    """C."""\n    def o(self): pass\n'
+    )
     assert list(unexplained(source)) == ["g", "A.m", "B"]

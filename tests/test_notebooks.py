@@ -158,8 +158,8 @@ BROKEN = {
     "path in a source": ("no_machine_paths", replace(2, "print(1)", "open('/home/ada/x.npz')"), "source names /home/ada"),
     "path in an output": (
         "no_machine_paths",
-        output(2, new_output("execute_result", {"text/plain": "'/root/.cache'"})),
-        "output names /root",
+        output(2, new_output("execute_result", {"text/plain": "'/home/ada/.cache'"})),
+        "output names /home/ada",
     ),
     "no title": ("opening", replace(0, "# A title", "A title"), "title"),
     "no running time": ("opening", replace(0, "Running time", "Takes"), "'Running time'"),

@@ -41,9 +41,19 @@ def build(folder, **settings):
     warnings = io.StringIO()
     with patch_docutils(folder), docutils_namespace():
         app = Sphinx(
-            folder, None, folder / "out", folder / "trees", "html", status=None,
-            warning=warnings, confoverrides={"extensions": ["myst_parser", "sphinx_exercise", "solutions"],
-                           "myst_enable_extensions": ["colon_fence"], **settings})
+            folder,
+            None,
+            folder / "out",
+            folder / "trees",
+            "html",
+            status=None,
+            warning=warnings,
+            confoverrides={
+                "extensions": ["myst_parser", "sphinx_exercise", "solutions"],
+                "myst_enable_extensions": ["colon_fence"],
+                **settings,
+            },
+        )
         app.build()
     assert warnings.getvalue() == ""
     return (folder / "out" / "index.html").read_text(encoding="utf-8")

@@ -19,9 +19,17 @@ def test_the_repository_is_spelled_in_one_way():
     assert not found, "\n" + "\n".join(found)
 
 
-TEXTS = {f"The {BRITISH} of a cell": 1, f"my_{BRITISH} = 1": 1, f"'{BRITISH}'": 1, f"{BRITISH.title()}s": 1,
-         "te" + "h end": 1, "un" + "labelled": 1, "The color of a cell isn't known.": 0,
-         f"12{BRITISH}34": 0, f"https://example.org/{BRITISH}": 0}
+TEXTS = {
+    f"The {BRITISH} of a cell": 1,
+    f"my_{BRITISH} = 1": 1,
+    f"'{BRITISH}'": 1,
+    f"{BRITISH.title()}s": 1,
+    "te" + "h end": 1,
+    "un" + "labelled": 1,
+    "The color of a cell isn't known.": 0,
+    f"12{BRITISH}34": 0,
+    f"https://example.org/{BRITISH}": 0,
+}
 
 
 def test_british_words_and_misprints_are_found(tmp_path):
@@ -35,7 +43,9 @@ def test_british_words_and_misprints_are_found(tmp_path):
 
 def test_notebooks_are_read_without_their_pictures(tmp_path):
     picture = new_output("display_data", {"image/png": BRITISH, "text/plain": "<Figure>"})
-    widget = new_output("display_data", {"text/html": f"<img src='data:image/png;base64,{BRITISH}+/='>"})
+    widget = new_output(
+        "display_data", {"text/html": f"<img src='data:image/png;base64,{BRITISH}+/='>"}
+    )
     printed = new_output("stream", name="stdout", text=f"{BRITISH}\n")
     cells = [new_markdown_cell(f"A {BRITISH}."),
              new_code_cell(f"x = '{BRITISH}'", outputs=[picture, widget, printed])]
@@ -48,5 +58,12 @@ def test_titles_of_cited_works_and_licenses_are_left_alone(tmp_path):
     (tmp_path / "book" / "references.bib").write_text(BRITISH)
     (tmp_path / "LICENSE").write_text(BRITISH)
     (tmp_path / "weights.safetensors").write_bytes(bytes(range(256)))
-    assert spelling.misspelled(tmp_path, ["book/references.bib", "LICENSE", "weights.safetensors"]) == []
-    assert sorted(spelling.tracked(tmp_path)) == ["LICENSE", "book/references.bib", "weights.safetensors"]
+    assert (
+        spelling.misspelled(tmp_path, ["book/references.bib", "LICENSE", "weights.safetensors"])
+        == []
+    )
+    assert sorted(spelling.tracked(tmp_path)) == [
+        "LICENSE",
+        "book/references.bib",
+        "weights.safetensors",
+    ]

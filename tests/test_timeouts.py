@@ -15,19 +15,49 @@ SECONDS = 3  # that a cell may take
 HANGS = "import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('interrupted')"
 RAISES = "# NBVAL_RAISES_EXCEPTION\nimport time\ntime.sleep(60)"
 FINE = "x = 1"
-TOYS = {"fine": [FINE, FINE], "hangs": [FINE, HANGS], "raises": [RAISES], "goes_on": [HANGS, FINE, HANGS]}
+TOYS = {
+    "fine": [FINE, FINE],
+    "hangs": [FINE, HANGS],
+    "raises": [RAISES],
+    "goes_on": [HANGS, FINE, HANGS],
+}
 
 
 def run(folder, toys, options=()):
     """Exit status of pytest on toy notebooks with the project's own settings, and what it says of each cell."""
     for name in toys:
-        cells = [new_code_cell(source, execution_count=count) for count, source in enumerate(TOYS[name], 1)]
+        cells = [
+            new_code_cell(source, execution_count=count)
+            for count, source in enumerate(TOYS[name], 1)
+        ]
         nbformat.write(new_notebook(cells=cells), folder / f"{name}.ipynb")
     python_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--rootdir", folder, "-p", "conftest",
-         "-p", "no:cacheprovider", "-n", "0", "-v", f"--nbval-cell-timeout={SECONDS}", *options, folder],
-        cwd=folder, env=os.environ | {"PYTHONPATH": python_path}, capture_output=True, text=True, timeout=600)
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-c",
+            ROOT / "pyproject.toml",
+            "--rootdir",
+            folder,
+            "-p",
+            "conftest",
+            "-p",
+            "no:cacheprovider",
+            "-n",
+            "0",
+            "-v",
+            f"--nbval-cell-timeout={SECONDS}",
+            *options,
+            folder,
+        ],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": python_path},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     text = done.stdout + done.stderr
     said = {}
     for line in text.splitlines():

@@ -29,7 +29,13 @@ def texts(node):
     elif isinstance(node, list) and all(isinstance(part, str) for part in node):
         yield BASE64.sub("base64,", "".join(node))
     else:
-        parts = node.items() if isinstance(node, dict) else enumerate(node or ()) if isinstance(node, list) else ()
+        parts = (
+            node.items()
+            if isinstance(node, dict)
+            else enumerate(node or ())
+            if isinstance(node, list)
+            else ()
+        )
         for name, part in parts:
             if not str(name).startswith("image/"):
                 yield from texts(part)
@@ -57,11 +63,24 @@ def misspelled(root, names):
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(text, encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-m", "codespell_lib", "--toml", ROOT / "pyproject.toml", "--check-hidden", folder],
-            cwd=ROOT, capture_output=True, text=True)
+            [
+                sys.executable,
+                "-m",
+                "codespell_lib",
+                "--toml",
+                ROOT / "pyproject.toml",
+                "--check-hidden",
+                folder,
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
         if done.returncode not in (0, 65) or done.stderr:
             raise RuntimeError(f"codespell did not run: {done.stderr or done.stdout}")
-        return [line.removeprefix(f"{folder}/") for line in done.stdout.splitlines() if "==>" in line]
+        return [
+            line.removeprefix(f"{folder}/") for line in done.stdout.splitlines() if "==>" in line
+        ]
 
 
 def main():
