@@ -40,8 +40,8 @@ def main():
         "forward": forward,
         "input_only": lambda: ap.attacks.input_only(net, images, 0.1, 0.2, options.draws),
     }
-    print(f"{headline()}\n{len(images):,} images, {options.draws} draws, median of {options.repeats} "
-          "(lowest to highest)")
+    print(f"{headline()}\n{len(images):,} images, {options.draws} draws, "
+          f"median of {options.repeats} (lowest to highest)")
     net(batches[0])
     seconds = {name: [] for name in ways}
     with Busy() as busy:

@@ -1,4 +1,4 @@
-"""How busy the machine is besides the measurement: a number is only worth what its machine was doing."""
+"""How busy is the machine with other things? A speed measured on a busy machine means little."""
 
 import os
 import time
@@ -10,9 +10,10 @@ from apdnn_lite.experiments import processor_name
 
 
 class Busy:
-    """Watches the machine inside a ``with`` block, and before it for a second. ``str()`` of it is the report.
+    """Watches the machine inside a ``with`` block, and before it for a second.
 
-    Shares are of all processors together, in percent; what this process and its children use is not counted.
+    ``str()`` of it is the report. Shares are of all processors together, in percent; what this
+    process and its children use is not counted.
     """
 
     def __init__(self, seconds=1.0):
@@ -42,7 +43,7 @@ def used():
     times, own = psutil.cpu_times(), os.times()
     work = sum(times) - times.idle - getattr(times, "iowait", 0)
     work -= getattr(times, "guest", 0) + getattr(times, "guest_nice", 0)  # counted in user and nice
-    return time.perf_counter(), work, own.user + own.system + own.children_user + own.children_system
+    return time.perf_counter(), work, sum(own[:4])  # user and system, ours and our children's
 
 
 def others(begin, end):

@@ -24,10 +24,11 @@ import statistics
 import time
 
 import torch
+from apdnn_lite._graph import attach_graph
+from apdnn_lite.experiments.recipes import fit_settings
 from tqdm import tqdm
 
 import apdnn_lite as ap
-from apdnn_lite._graph import attach_graph
 from apdnn_lite._machine import pick_precision
 from apdnn_lite.experiments import (
     build,
@@ -37,7 +38,6 @@ from apdnn_lite.experiments import (
     recipe_of,
     tables,
 )
-from apdnn_lite.experiments.recipes import fit_settings
 from apdnn_lite.training import Run, Settings
 
 CELLS = (
@@ -84,7 +84,7 @@ def main():
 
 
 def measure(name, way, device, batches, epochs):
-    """Seconds of the first epoch with what is set up before it, and a list of those of the others."""
+    """Seconds of the first epoch with what is set up before it, and a list of the others."""
     recipe, shape = recipe_of(name), image_shape(name.dataset)
     torch.manual_seed(0)
     images = batches * recipe.batch_size
@@ -121,7 +121,7 @@ def timed(run, device):
 
 
 def graphs_of_the_network(run):
-    """Like ``run.logits``, with the network's forward pass as one CUDA graph and its backward pass as another."""
+    """Like ``run.logits``, with the network's forward and backward pass as a CUDA graph each."""
     views = 1 if run.transform is None else 2  # of each image: raw, and processed
     example = torch.rand(views * run.settings.batch_size, *run.images.shape[1:], device=run.device)
     example = example.contiguous(memory_format=torch.channels_last)

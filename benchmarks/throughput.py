@@ -1,9 +1,9 @@
-"""How fast is training? Images per second of three ways to train the same network with the same loss.
+"""How fast is training? Images per second of three ways to train a network.
 
     python benchmarks/throughput.py [--networks simple_cnn resnet20] [--rounds 5] [--seconds 2]
 
 bare      forward, backward and optimizer step on one batch that lies ready, and nothing else: what
-          the machine can do, in float32 and, where the processor has instructions for it, in bfloat16.
+          the machine can do, in float32 and, where the processor has the instructions, in bfloat16.
 fit       ``ap.fit``: batches by index, crops and flips, key, loss terms, schedule, progress bar, in
           the precision that it takes by itself. Given twice: the training alone, and with the
           validation of each epoch included.
@@ -12,8 +12,8 @@ textbook  what one finds in tutorials: PIL images through a DataLoader, crops an
 
 An image counts once, though the network sees it raw and processed. The ways take turns, so that a
 machine that slows down slows all of them. Medians are printed, with the lowest and highest beside
-them. Two ratios matter: of fit to the bare step in the better precision, wanted at 0.95 or more, and
-of fit to the textbook loop, wanted at 1 or more.
+them. Two ratios matter: of fit to the bare step in the better precision, wanted at 0.95 or more,
+and of fit to the textbook loop, wanted at 1 or more. Network, loss and batch are the same in all.
 """
 
 import argparse
@@ -82,8 +82,8 @@ def measure(network, rounds, seconds):
         return build(network, 1, 10, 28)
 
     precisions = [torch.float32, *([torch.bfloat16] if bfloat16_instructions() else [])]
-    steps = {f"bare, {str(precision).removeprefix('torch.')}": bare(net(), data, key, loss, precision)
-             for precision in precisions}
+    steps = {f"bare, {str(each).removeprefix('torch.')}": bare(net(), data, key, loss, each)
+             for each in precisions}
     steps["textbook"] = textbook(net(), data, key, loss)
     for step in steps.values():  # memory is laid out and kernels are chosen in the first ones
         for _ in range(3):

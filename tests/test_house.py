@@ -19,64 +19,28 @@ CLASSROOM = {
     "models": 105,
     "losses": 60,
     "evaluate": 165,
+    "augment": 50,
     "training": 210,
     "adversarial": 115,
     "attacks": 205,
     "figures": 160,
 }
 EVENING = 1_500  # lines of all classroom modules together
-WHEN_NEEDED = [
-    "_checks",
-    "_files",
-    "_torchvision",
-    "_machine",
-    "_checkpoint",
-    "_graph",
-    "widgets",
-    "playground",
-    "export",
-]
-WORKSHOP = [
-    f"experiments.{name}"
-    for name in (
-        "recipes",
-        "records",
-        "weights",
-        "runs",
-        "thief",
-        "tables",
-        "reproduce",
-        "cli",
-        "__init__",
-    )
-]
-OTHER_LINES = 250
-ALL = [*CLASSROOM, *WHEN_NEEDED, *WORKSHOP, "__main__"]
 # Each module may import only from those before it; __init__ may import all but __main__.
-ORDER = [
-    "_checks",
-    "_files",
-    "_torchvision",
-    "_machine",
-    "data",
-    "transforms",
-    "models",
-    "losses",
-    "evaluate",
-    "_checkpoint",
-    "_graph",
-    "training",
-    "adversarial",
-    "attacks",
-    "figures",
-    "widgets",
-    "playground",
-    "export",
-    *WORKSHOP,
-    "__main__",
-]
-SCREENS = 100  # lines without docstrings: two screens, for fit and the functions of its loop
-NOT_THE_LOOP = {"Settings", "History", "Augment", "TrainingError", "setting"}
+ORDER = """
+    _checks _files _torchvision _machine _network _statistics _settings _checkpoint _history
+    _graph _task _arrays _pictures _sources _grid _table
+    data transforms models losses evaluate augment training adversarial attacks figures
+    widgets playground export
+    experiments.recipes experiments.provenance experiments.records experiments.weights
+    experiments.runs experiments.thief experiments.tables experiments.reproduce
+    experiments.commands experiments.cli experiments.__init__
+    __main__
+""".split()
+ALL = ["__init__", *ORDER]
+OTHER_LINES = 250  # of each module that is read when needed
+SCREENS = 100  # lines without docstrings: two screens, for fit and its loop
+LOOP = ["train", "one_epoch", "step", "gradients", "logits"]  # methods of Run
 
 
 def file_of(module, package=PACKAGE):
@@ -88,7 +52,7 @@ def lines_of(module):
 
 
 def modules_in(package):
-    """The names of all modules of a package, sub-packages included: 'data', 'experiments.records', …"""
+    """The names of all modules of a package, such as 'data' and 'experiments.records'."""
     return {
         ".".join(path.relative_to(package).with_suffix("").parts) for path in package.rglob("*.py")
     }
@@ -100,14 +64,14 @@ def test_every_module_has_its_place():
     assert modules_in(PACKAGE) == set(ALL)
 
 
-def test_the_order_names_every_module():
-    assert len(set(ORDER)) == len(ORDER) and {*ORDER, "__init__"} == set(ALL)
+def test_each_has_one_place():
+    assert len(set(ALL)) == len(ALL) and set(CLASSROOM) <= set(ALL)
 
 
 @pytest.mark.parametrize("module", ALL)
 def test_a_module_keeps_its_budget(module):
     lines = lines_of(module)
-    limit = 5 if module == "__main__" else CLASSROOM.get(module, OTHER_LINES)
+    limit = 8 if module == "__main__" else CLASSROOM.get(module, OTHER_LINES)
     assert len(lines) <= limit, f"{len(lines)} lines; the budget is {limit}"
     columns = 88 if module in CLASSROOM else 100
     wide = [number for number, line in enumerate(lines, 1) if len(line) > columns]
@@ -124,15 +88,17 @@ def test_the_classroom_is_read_in_one_evening():
 def imported(module, package=PACKAGE):
     """The modules of the package that a module imports, at its top or inside a function.
 
-    The package itself is given as "__init__".
+    The package itself is given as "__init__". ``__version__``, which needs no module, is not given.
     """
     known, here = modules_in(package), module.split(".")[:-1]
     top = package.name
 
     def named(parts, names):
-        """What ``from parts import names`` imports: each name that is a module, else the module ``parts``."""
+        """What ``from parts import names`` imports: names that are modules, else ``parts``."""
         base = ".".join(parts)
         for name in names:
+            if name == "__version__":
+                continue
             inner = f"{base}.{name}" if base else name
             if inner in known or f"{inner}.__init__" in known:
                 yield inner if inner in known else f"{inner}.__init__"
@@ -168,7 +134,7 @@ def test_a_module_imports_only_from_those_before_it(module):
 
 
 def test_nothing_above_imports_the_workshop_but_the_package_itself():
-    above = ORDER[:ORDER.index(WORKSHOP[0])]
+    above = [module for module in ORDER[:-1] if not module.startswith("experiments")]
     users = [
         module
         for module in above
@@ -184,8 +150,8 @@ def test_the_finder_of_imports_finds_them(tmp_path):
     for name in ("__init__", "a", "b", "c", "d", "sub/__init__", "sub/x", "sub/y"):
         (package / f"{name}.py").write_text("")
     (package / "a.py").write_text(
-        "from . import b, version\nfrom .c import f\ndef g():\n    from .sub.x import z\nimport toy.d\nimport torch\n"
-        "from .sub import y, helper\nfrom os import path\n"
+        "from . import b, __version__, x\nfrom .c import f\ndef g():\n    from .sub.x import"
+        " z\nimport toy.d\nimport torch\nfrom .sub import y, helper\nfrom os import path\n"
     )
     assert set(imported("a", package)) == {
         "b",
@@ -221,17 +187,12 @@ def length_of(node):
     return lines
 
 
-def loop_of(source, start="fit", without=NOT_THE_LOOP):
-    """{name: lines} of a function and of what it uses of its own module, directly or not."""
+def loop_of(source):
+    """{name: lines} of ``fit`` and of the methods of ``Run`` that make its loop."""
     defined = {node.name: node for node in ast.parse(source).body
                if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    found, new = {}, {start}
-    while new:
-        name = new.pop()
-        found[name] = length_of(defined[name])
-        used = {node.id for node in ast.walk(defined[name]) if isinstance(node, ast.Name)}
-        new |= (used & set(defined)) - set(found) - without
-    return found
+    methods = {node.name: node for node in defined["Run"].body if isinstance(node, ast.FunctionDef)}
+    return {"fit": length_of(defined["fit"]), **{name: length_of(methods[name]) for name in LOOP}}
 
 
 def test_fit_and_its_loop_fit_two_screens():
@@ -241,10 +202,12 @@ def test_fit_and_its_loop_fit_two_screens():
 
 def test_the_loop_is_counted():
     source = (
-        'def fit():\n    """One.\n\n    Two.\n    """\n    step()\n    Settings()\n\n'
-        "def step():\n    return Loop().go\n\nclass Loop:\n    '''A loop.'''\n    x = 1\n\nclass Settings:\n    y = 2\n"
+        'def fit():\n    """One.\n\n    Two.\n    """\n    step()\n\nclass Run:\n    """A run."""\n'
     )
-    assert loop_of(source) == {"fit": 3, "step": 2, "Loop": 2}
+    for name in LOOP:
+        source += f"    def {name}(self):\n        'It.'\n        return 1\n\n"
+    source += "    def weights(self):\n        return 2\n"
+    assert loop_of(source) == {"fit": 2, **dict.fromkeys(LOOP, 2)}
 
 
 # ---- explanations
@@ -252,7 +215,8 @@ def test_the_loop_is_counted():
 def unexplained(source):
     """The public functions, classes and methods without a docstring.
 
-    ``forward`` is torch's; a method that another class of the module explains needs no second explanation.
+    ``forward`` is torch's; a method that another class of the module explains needs no
+    second explanation.
     """
     body = ast.parse(source).body
     methods = [method for node in body if isinstance(node, ast.ClassDef) for method in node.body

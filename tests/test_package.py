@@ -164,7 +164,8 @@ def test_a_table_is_text_and_html():
     assert repr(table) == "attack      accuracy, %\none <pair>  90.5\ndirect"
     assert table._repr_html_() == (
         '<table class="table"><thead><tr><th>attack</th><th>accuracy, %</th></tr></thead><tbody>'
-        "<tr><td>one &lt;pair&gt;</td><td>90.5</td></tr><tr><td>direct</td><td></td></tr></tbody></table>"
+        "<tr><td>one &lt;pair&gt;</td><td>90.5</td></tr><tr><td>direct</td><td></td></tr></tbody>"
+        "</table>"
     )
     headed = figures.Table(["attack", "accuracy, %"], ["with <a> key", ("one", 90.5)])
     assert repr(headed) == "attack  accuracy, %\nwith <a> key\none     90.5"

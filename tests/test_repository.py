@@ -1,4 +1,4 @@
-"""What may be in the repository: small files, nothing that runs when it is loaded, no talk of its making."""
+"""What is in the repository: small files, nothing that runs when loaded, no talk of its making."""
 
 import re
 import subprocess
@@ -15,11 +15,17 @@ BINARY = {".npz", ".safetensors", ".png", ".ico", ".woff2", ".wasm", ".onnx"}
 # A reader has no use for how the project came about, nor for the machine it was written on. (The
 # brackets keep these lines from matching themselves.)
 TALK = {
-    "a path of one machine": r"(?<![\w./~-])/(?:[w]ork|[r]oot)\b(?![\w-])|\.\./[s]hared\b|/opt/[p]ypi",
+    "a path of one machine": (
+        r"(?<![\w./~-])/(?:[w]ork|[r]oot)\b(?![\w-])|\.\./[s]hared\b|/opt/[p]ypi"
+    ),
     "an issue by its number": r"\b[i]ssues? #?\d+\b|\b[i]ssues show\b",
-    "a session of work": r"\b(?:this|an?|earlier|last|next|previous|later|other) [s]essions?\b(?! of)",
+    "a session of work": (
+        r"\b(?:this|an?|earlier|last|next|previous|later|other) [s]essions?\b(?! of)"
+    ),
     "the place of work": r"\b[w]orkplace\b|\bC[E]O\b|\b[s]ub-?agents?\b",
-    "a package registry by its host": r"[p]ypi\.org|[p]ythonhosted|[n]pmjs\.|deb\.[d]ebian|download\.[p]ytorch",
+    "a package registry by its host": (
+        r"[p]ypi\.org|[p]ythonhosted|[n]pmjs\.|deb\.[d]ebian|download\.[p]ytorch"
+    ),
     "a writing machine": r"\b(?:C[l]aude|A[n]thropic|O[p]enAI|C[h]atGPT)\b",
 }
 
@@ -49,7 +55,9 @@ def problems(files, root):
         if Path(name).suffix in PICKLES:
             yield f"{name}: expected no pickled files"
     if sum(sizes.values()) >= TOTAL_LIMIT:
-        yield f"all files together: {sum(sizes.values()):,} bytes; expected less than {TOTAL_LIMIT:,}"
+        yield (
+            f"all files together: {sum(sizes.values()):,} bytes; expected less than {TOTAL_LIMIT:,}"
+        )
 
 
 def talk(files, root):

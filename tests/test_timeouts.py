@@ -1,4 +1,4 @@
-"""A notebook cell that runs out of time fails, and so does the run: toys, in a pytest of their own."""
+"""A notebook cell that runs out of time fails, and so does the run."""
 
 import os
 import re
@@ -24,7 +24,7 @@ TOYS = {
 
 
 def run(folder, toys, options=()):
-    """Exit status of pytest on toy notebooks with the project's own settings, and what it says of each cell."""
+    """Exit status of a pytest on toy notebooks, what it says of each cell, and all it says."""
     for name in toys:
         cells = [
             new_code_cell(source, execution_count=count)
@@ -94,6 +94,6 @@ def test_cells_after_an_interrupted_one_fail_if_they_pass(with_the_hook):
 
 
 def test_without_the_hook_the_run_would_pass(tmp_path):
-    """The reason for the hook. If this fails, nbval fails such a cell by itself, and the hook may go."""
+    """The reason for the hook. If this fails, nbval fails such cells itself: the hook may go."""
     code, said, text = run(tmp_path, ["hangs"], ["-p", "no:conftest"])
     assert code == 0 and said == {"hangs 0": "PASSED", "hangs 1": "PASSED"}, text

@@ -34,7 +34,8 @@ def main():
             )
     content = data.MINI_FILE.read_bytes()
     print(
-        f"{data.MINI_FILE.name}: {len(content) / 1e6:.2f} MB, SHA-256 {hashlib.sha256(content).hexdigest()}"
+        f"{data.MINI_FILE.name}: {len(content) / 1e6:.2f} MB, SHA-256"
+        f" {hashlib.sha256(content).hexdigest()}"
     )
 
 

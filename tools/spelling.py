@@ -2,10 +2,9 @@
 
     python tools/spelling.py
 
-Files are checked as they are. Of a notebook, its sources, its text outputs, the text of its widgets and
-its alternative texts are checked; pictures are left out, whose base64 may hold any word. pyproject.toml
-lists the dictionaries, and the exceptions with their reasons; american.txt, beside this file, adds words
-that codespell's own dictionaries lack.
+Files are checked as they are. Of a notebook, its sources, text outputs, widgets and alternative
+texts are checked, but no pictures, because their base64 may hold any word. pyproject.toml lists the
+dictionaries; american.txt, beside this file, adds words that codespell's own dictionaries lack.
 """
 
 import json
@@ -16,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Titles of cited works, licenses and checksums are not ours to spell; american.txt lists what is wrong.
+# Titles of cited works and licenses are not ours to spell; american.txt lists what is wrong.
 LEFT_OUT = {"book/references.bib", "tools/american.txt", "tools/offline/package-lock.json"}
 BINARY = {".npz", ".safetensors", ".png", ".pt", ".onnx", ".wasm"}
 BASE64 = re.compile(r"base64,[A-Za-z0-9+/=\s]+")
@@ -42,7 +41,7 @@ def texts(node):
 
 
 def tracked(root):
-    """The files that git knows or would add, as names below ``root``; every file where there is no git."""
+    """The files that git knows or would add, by their names below ``root``; without git, all."""
     listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
                             cwd=root, capture_output=True, text=True)
     if listed.returncode == 0:

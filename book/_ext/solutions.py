@@ -1,8 +1,9 @@
-"""A book without its solutions, for a class that has the exercises as homework: ``hide_solutions: true``.
+"""A book without its solutions, for a class that has the exercises as homework.
 
-sphinx-exercise has that setting, but with solutions between ``solution-start`` and ``solution-end``
-it drops the start and keeps the end: the solution stays on the page, and the build stops at the lone
-end. Here solutions are read as always, and taken off the page as a whole.
+The setting is ``hide_solutions: true``. sphinx-exercise has it, but with solutions between
+``solution-start`` and ``solution-end`` it drops the start and keeps the end: the solution stays on
+the page, and the build stops at the lone end. Here solutions are read as always, and then taken off
+the page as a whole.
 """
 
 from sphinx.transforms import SphinxTransform
