@@ -103,8 +103,8 @@ def test_what_may_not_be_there_is_found(tmp_path):
     "text, what",
     [
         ("see /wo" + "rk/main", "a path of one machine"),
-        ("'/ro" + "ot/.cache'", "a path of one machine"),
-        ("as in iss" + "ue 20", "an issue by its number"),
+        ("'/roo" + "t/.cache'", "a path of one machine"),
+        ("as in issu" + "e 20", "an issue by its number"),
         ("an earlier sess" + "ion did", "a session of work"),
         ("the work" + "place", "the place of work"),
         ("https://py" + "pi.org/simple", "a package registry by its host"),
