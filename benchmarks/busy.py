@@ -49,7 +49,7 @@ def used():
 def others(begin, end):
     """What other processes took between two results of ``used``, in percent of all processors."""
     clock, work, own = (after - before for before, after in zip(begin, end, strict=True))
-    return max(0.0, 100 * (work - own) / (clock * (psutil.cpu_count() or 1)))
+    return min(100.0, max(0.0, 100 * (work - own) / (clock * (psutil.cpu_count() or 1))))
 
 
 def headline():

@@ -4,8 +4,9 @@
 
 The mutants are Cosmic Ray's (numbers, operators, comparisons, conditions, loops, decorators), and
 two kinds more: a statement left out, and a keyword argument left out. Each runs in a process of its
-own, forked from this one, in which PyTorch is already loaded, so a mutant takes about as long as its
-tests until the first that fails. Survivors are printed as differences. Needs: pip install cosmic-ray.
+own, forked from this one, in which PyTorch is already loaded, so a mutant takes about as long as
+its tests until the first that fails. Survivors are printed as differences.
+Needs: pip install cosmic-ray.
 """
 
 import argparse
