@@ -5,6 +5,7 @@ PYTHON ?= python3
 PORT ?= 8000
 CHAPTER ?=
 PYTEST_ARGS ?=
+MODULES ?= losses models transforms evaluate adversarial attacks training data export
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,16 +13,19 @@ READY := $(VENV)/.ready
 VENDOR := _vendor/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test refresh serve lab bench clean
+.PHONY: help book test lint refresh serve lab bench mutants clean
 
 help:  ## show this list
 	@echo "make book      build the book (about 1 minute after the first set-up)"
 	@echo "make serve     show the built book on http://127.0.0.1:$(PORT)  (PORT=8000)"
 	@echo "make lab       open the chapters in JupyterLab"
-	@echo "make test      run the unit tests and every notebook (PYTEST_ARGS='-k fixed')"
+	@echo "make test      lint, then run the unit tests and every notebook (PYTEST_ARGS='-k fixed')"
+	@echo "make lint      check style and spelling alone, in seconds"
 	@echo "make refresh   execute all chapters again and save their outputs"
 	@echo "               (one only: CHAPTER=book/06_fixed.ipynb)"
-	@echo "make bench     measure the speed of training and of guessing keys"
+	@echo "make bench     measure the speed of training and of guessing keys (3 minutes)"
+	@echo "make mutants   break the package in small ways, and see whether its tests notice"
+	@echo "               (hours; one module only: MODULES=losses)"
 	@echo "make clean     remove what was built; 'rm -r $(VENV)' removes the environment"
 	@echo "Another Python: make book PYTHON=python3.12"
 
@@ -38,7 +42,7 @@ $(VENDOR): tools/vendor.py tools/offline/package.json tools/offline/package-lock
 	$(BIN)/python tools/vendor.py
 
 # -W --keep-going: every warning is reported, and any of them fails the build;
-# -n: a cross-reference that leads nowhere is a warning; --all: every page anew, for
+# -n: a cross-reference that leads nowhere is a warning; --all: every page anew, because
 # a second build of what did not change would not repeat its warnings, nor copy
 # changed style sheets. It takes seconds.
 book: $(READY) $(VENDOR)  ## build the HTML
@@ -48,8 +52,12 @@ book: $(READY) $(VENDOR)  ## build the HTML
 	@echo "The book is built. 'make serve' shows it on localhost; or open"
 	@echo "  $(CURDIR)/_build/html/index.html"
 
-test: $(READY)
+test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/python tools/spelling.py
 
 refresh: $(READY)
 	$(BIN)/python tools/refresh.py $(CHAPTER)
@@ -64,6 +72,11 @@ bench: $(READY)
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/attacks.py
 
+# By hand, not with the tests: it runs the tests of a module once for each mutant of it.
+mutants: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet cosmic-ray
+	for module in $(MODULES); do $(BIN)/python tools/mutants.py $$module || exit 1; done
+
 clean:
-	rm -rf _build _vendor .pytest_cache .hypothesis build *.egg-info
+	rm -rf _build _vendor .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +

@@ -1,6 +1,6 @@
 """What does guessing keys cost beyond the forward passes themselves?
 
-    python benchmarks/attacks.py [--images 10000] [--draws 3] [--repeats 3]
+    python benchmarks/attacks.py [--images 4000] [--draws 2] [--repeats 3]
 
 forward     ResNet-20 on images that lie ready in batches of 100, channels-last, and nothing else.
 input_only  ``ap.attacks.input_only`` on as many images: keys drawn, added, answers scored.
@@ -13,15 +13,17 @@ import statistics
 import time
 
 import torch
+from busy import Busy, headline
 
 import apdnn_lite as ap
-from apdnn_lite.experiments import processor_name
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--draws", type=int, default=3)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=4_000)
+    parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     net = ap.pretrained("fashion_mnist", "resnet20", "fixed").net
@@ -34,21 +36,25 @@ def main():
             for batch in batches:
                 net(batch)
 
-    ways = {"forward": forward, "input_only": lambda: ap.attacks.input_only(net, images, 0.1, 0.2, options.draws)}
-    print(f"{processor_name()}, {torch.get_num_threads()} threads, torch {torch.__version__}, {len(images):,} images, "
-          f"{options.draws} draws, median of {options.repeats} (lowest to highest)")
+    ways = {
+        "forward": forward,
+        "input_only": lambda: ap.attacks.input_only(net, images, 0.1, 0.2, options.draws),
+    }
+    print(f"{headline()}\n{len(images):,} images, {options.draws} draws, "
+          f"median of {options.repeats} (lowest to highest)")
     net(batches[0])
     seconds = {name: [] for name in ways}
-    for _ in range(options.repeats):
-        for name, way in ways.items():
-            began = time.perf_counter()
-            way()
-            seconds[name].append((time.perf_counter() - began) / options.draws)
+    with Busy() as busy:
+        for _ in range(options.repeats):
+            for name, way in ways.items():
+                began = time.perf_counter()
+                way()
+                seconds[name].append((time.perf_counter() - began) / options.draws)
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     for name, values in seconds.items():
         print(f"  {name:11} {middle[name]:.2f} s a draw ({min(values):.2f} to {max(values):.2f})")
     print(f"  input_only takes {middle['input_only'] / middle['forward']:.2f} times as long; "
-          f"100 draws: {100 * middle['input_only']:.0f} s")
+          f"100 draws: {100 * middle['input_only']:.0f} s\n{busy}")
 
 
 if __name__ == "__main__":

@@ -1,103 +1,125 @@
-"""How fast is training? Images per second of three ways to train the same network with the same loss.
+"""How fast is training? Images per second of three ways to train a network.
 
-    python benchmarks/throughput.py [--networks simple_cnn resnet20] [--repeats 5]
+    python benchmarks/throughput.py [--networks simple_cnn resnet20] [--rounds 5] [--seconds 2]
 
-bare      forward, backward and optimizer step on one batch that lies ready, and nothing else:
-          what the machine can do.
-fit       ``ap.fit``: batches by index, crops and flips, key, loss terms, schedule, progress bar.
-          Given twice: the training alone, and with the validation of each epoch included.
+bare      forward, backward and optimizer step on one batch that lies ready, and nothing else: what
+          the machine can do, in float32 and, where the processor has the instructions, in bfloat16.
+fit       ``ap.fit``: batches by index, crops and flips, key, loss terms, schedule, progress bar, in
+          the precision that it takes by itself. Given twice: the training alone, and with the
+          validation of each epoch included.
 textbook  what one finds in tutorials: PIL images through a DataLoader, crops and flips by
           torchvision, raw and processed images in two separate passes, Adam as it comes, float32.
 
-bare and fit compute in the precision that --precision names, by default the one that ``ap.fit``
-takes by itself; in float32 the difference to the textbook loop is the loop's alone.
-
-An image counts once, though the network sees it raw and processed. Each measurement is a process
-of its own, so that peak memory can be told apart; the ways take turns, so that a machine that slows
-down slows all of them. The medians are printed, with the lowest and highest beside them.
+An image counts once, though the network sees it raw and processed. The ways take turns, so that a
+machine that slows down slows all of them. Medians are printed, with the lowest and highest beside
+them. Two ratios matter: of fit to the bare step in the better precision, wanted at 0.95 or more,
+and of fit to the textbook loop, wanted at 1 or more. Network, loss and batch are the same in all.
 """
 
 import argparse
-import json
-import resource
 import statistics
-import subprocess
-import sys
 import time
 
 import torch
+from busy import Busy, headline
 
 import apdnn_lite as ap
+from apdnn_lite._machine import pick_precision
 from apdnn_lite._torchvision import import_torchvision
-from apdnn_lite.experiments import RECIPES, build, processor_name
-from apdnn_lite.training import OPTIMIZERS, PRECISIONS, pick_precision
+from apdnn_lite.experiments import RECIPES, build
+from apdnn_lite.training import OPTIMIZERS
 
 BATCH_SIZE = 128
-STEPS = 40
-WAYS = ("bare", "fit", "textbook")
+WANTED_OF_BARE = 0.95
+WANTED_OF_TEXTBOOK = 1.0
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=RECIPES, default=list(RECIPES))
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
-    parser.add_argument("--one", nargs=2, metavar=("NETWORK", "WAY"), help=argparse.SUPPRESS)  # what a child does
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2, help="of each way in each round, about")
+    parser.add_argument("--limit", type=float, default=140,
+                        help="seconds for all rounds: on a slow machine there are fewer, but two")
     options = parser.parse_args()
-    precision = pick_precision(options.precision, torch.device("cpu"))
-    if options.one:
-        print(json.dumps(measure(*options.one, precision)))
-        return
-    print(f"{processor_name()}, {torch.get_num_threads()} threads, torch {torch.__version__}, {precision}, "
-          f"batch {BATCH_SIZE}, {STEPS} batches, median of {options.repeats} (lowest to highest)\n")
-    for network in options.networks:
-        results = {way: [] for way in WAYS}
-        for _ in range(options.repeats):
-            for way in WAYS:
-                child = subprocess.run([sys.executable, __file__, "--precision", options.precision,
-                                        "--one", network, way], check=True,
-                                       capture_output=True, text=True)
-                results[way].append(json.loads(child.stdout.splitlines()[-1]))
-        report(network, results)
+    taken = str(pick_precision("auto", torch.device("cpu"))).removeprefix("torch.")
+    print(f"{headline()}; bfloat16 instructions: {', '.join(bfloat16_instructions()) or 'none'}; "
+          f"fit takes {taken}\nbatch {BATCH_SIZE}, median of {options.rounds} rounds of about "
+          f"{options.seconds:g} s, or fewer (lowest to highest)\n")
+    with Busy() as busy:
+        for network in options.networks:
+            share = options.limit / len(options.networks)
+            report(network, measure(network, options.rounds, options.seconds, share))
+    print(busy)
 
 
-def report(network, results):
-    """Print one network's table: images per second, the ratio to bare, and memory."""
-    rates = {way: [run["rate"] for run in runs] for way, runs in results.items()}
-    rates["fit, with validation"] = [run["rate_with_validation"] for run in results["fit"]]
-    bare = statistics.median(rates["bare"])
-    print(f"{network:22} {'images/s':>22} {'of bare':>9} {'peak memory':>13}")
+def bfloat16_instructions():
+    """The names of the processor's instructions for bfloat16 that torch knows of."""
+    found = getattr(torch.cpu, "get_capabilities", dict)()
+    return [name for name, there in found.items() if there is True and "bf16" in name]
+
+
+def report(network, rates):
+    """Print one network's table, and the two ratios that matter."""
+    middle = {way: statistics.median(values) for way, values in rates.items()}
+    best = max((way for way in middle if way.startswith("bare")), key=middle.get)
+    rounds = f"{len(rates['fit'])} rounds"
+    print(f"{network:14}{rounds:>8} {'images/s':>22} {'of best bare':>13}")
     for way, values in rates.items():
-        middle = statistics.median(values)
         spread = f"({min(values):,.0f} to {max(values):,.0f})"
-        memory = statistics.median(run["memory_mb"] for run in results[way.split(",")[0]])
-        print(f"  {way:20} {middle:>7,.0f} {spread:>16} {middle / bare:>7.0%} {memory:>10,.0f} MB")
-    print(f"  fit is {statistics.median(rates['fit']) / statistics.median(rates['textbook']):.2f} times as fast "
-          "as the textbook loop\n")
+        print(f"  {way:20} {middle[way]:>7,.0f} {spread:>16} {middle[way] / middle[best]:>11.2f}")
+    for other, wanted in ((best, WANTED_OF_BARE), ("textbook", WANTED_OF_TEXTBOOK)):
+        ratio = middle["fit"] / middle[other]
+        print(f"  fit / {other}: {ratio:.2f}, wanted {wanted:.2f} or more"
+              f"{'' if ratio >= wanted else ': MISSED'}")
+    print(flush=True)
 
 
-def measure(network, way, precision):
-    """One measurement: a dict with images per second and the process's peak memory."""
+def measure(network, rounds, seconds, limit):
+    """{way: images per second in each round}, the ways by turns."""
+    started = time.perf_counter()
     torch.manual_seed(0)
-    data = ap.load("fashion_mnist")
-    net = build(network, 1, 10, 28)
+    data, loss = ap.load("fashion_mnist"), ap.AntiPiracyLoss(1, 2, 0.01)
     key = ap.Fixed((1, 28, 28), sigma=0.1, p=0.2, seed=0)
-    loss = ap.AntiPiracyLoss(1, 2, 0.01)
-    result = {"bare": bare, "fit": fit, "textbook": textbook}[way](net, data, key, loss, precision)
-    return result | {"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
+    def net():
+        return build(network, 1, 10, 28)
 
-def timed(step):
-    """Images per second of ``step``, a function that trains on one batch, after a few unmeasured ones."""
-    for _ in range(5):
-        step()
+    precisions = [torch.float32, *([torch.bfloat16] if bfloat16_instructions() else [])]
+    steps = {f"bare, {str(each).removeprefix('torch.')}": bare(net(), data, key, loss, each)
+             for each in precisions}
+    steps["textbook"] = textbook(net(), data, key, loss)
+    for step in steps.values():  # memory is laid out and kernels are chosen in the first ones
+        for _ in range(3):
+            step()
     began = time.perf_counter()
-    for _ in range(STEPS):
+    steps["bare, float32"]()
+    count = min(60, max(3, round(seconds / (time.perf_counter() - began))))
+    trained = net()
+    fit(trained, data, key, loss, 3)
+    rates = {way: [] for way in (*steps, "fit", "fit, with validation")}
+    for done in range(rounds):
+        if done >= 2 and (time.perf_counter() - started) * (done + 1) / done > limit:
+            break
+        for way, step in steps.items():
+            rates[way].append(timed(step, count))
+        history = fit(trained, data, key, loss, count)
+        rates["fit"].append(history.images_per_second)
+        rates["fit, with validation"].append(count * BATCH_SIZE / history.seconds)
+    return rates
+
+
+def timed(step, count):
+    """Images per second of ``count`` calls of ``step``, a function that trains on one batch."""
+    began = time.perf_counter()
+    for _ in range(count):
         step()
-    return {"rate": STEPS * BATCH_SIZE / (time.perf_counter() - began)}
+    return count * BATCH_SIZE / (time.perf_counter() - began)
 
 
 def bare(net, data, key, loss, precision):
+    """The bare step, as a function."""
     net.train().to(memory_format=torch.channels_last)
     optimizer = OPTIMIZERS["adam"](net.parameters(), 1e-3)
     raw, labels = data.train.images[:BATCH_SIZE], data.train.labels[:BATCH_SIZE]
@@ -105,7 +127,7 @@ def bare(net, data, key, loss, precision):
     batch = torch.cat([processed, raw]).contiguous(memory_format=torch.channels_last)
 
     def step():
-        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
             logits = net(batch)
         logits_processed, logits_raw = logits.float().chunk(2)
         terms = loss(logits_processed, logits_raw, labels, processed - raw)
@@ -113,20 +135,20 @@ def bare(net, data, key, loss, precision):
         terms.total.backward()
         optimizer.step()
 
-    return timed(step)
+    return step
 
 
-def fit(net, data, key, loss, precision):
-    settings = {"transform": key, "loss": loss, "batch_size": BATCH_SIZE, "epochs": 1, "lr": 1e-3, "device": "cpu",
-                "precision": str(precision).removeprefix("torch."), "augment": ap.Augment(crop=2, flip=True)}
-    ap.fit(net, data.train[:5 * BATCH_SIZE], data.validation[:BATCH_SIZE], progress=False, **settings)
+def fit(net, data, key, loss, batches):
+    """The history of one epoch of ``ap.fit`` over so many batches."""
     # Validation images in the proportion of the mini set: one for five training images.
-    images = STEPS * BATCH_SIZE
-    history = ap.fit(net, data.train[:images], data.validation[:images // 5], **settings)
-    return {"rate": history.images_per_second, "rate_with_validation": images / history.seconds}
+    images = batches * BATCH_SIZE
+    return ap.fit(net, data.train[:images], data.validation[:images // 5], transform=key, loss=loss,
+                  batch_size=BATCH_SIZE, epochs=1, lr=1e-3, device="cpu", progress=False,
+                  augment=ap.Augment(crop=2, flip=True))
 
 
-def textbook(net, data, key, loss, precision):
+def textbook(net, data, key, loss):
+    """A step of the textbook loop, as a function; after the last batch the next epoch begins."""
     from PIL import Image
     transforms = import_torchvision().transforms
 
@@ -136,7 +158,8 @@ def textbook(net, data, key, loss, precision):
             self.pictures = [Image.fromarray(array) for array in arrays]
             self.labels = split.labels.tolist()
             self.to_tensor = transforms.Compose([
-                transforms.RandomCrop(28, padding=2), transforms.RandomHorizontalFlip(), transforms.ToTensor()])
+                transforms.RandomCrop(28, padding=2), transforms.RandomHorizontalFlip(),
+                transforms.ToTensor()])
 
         def __len__(self):
             return len(self.labels)
@@ -144,10 +167,14 @@ def textbook(net, data, key, loss, precision):
         def __getitem__(self, index):
             return self.to_tensor(self.pictures[index]), self.labels[index]
 
+    def endless():
+        while True:
+            yield from torch.utils.data.DataLoader(
+                Pictures(data.train), batch_size=BATCH_SIZE, shuffle=True, drop_last=True)
+
     net.train()
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
-    pictures = Pictures(data.train[:(STEPS + 5) * BATCH_SIZE])
-    batches = iter(torch.utils.data.DataLoader(pictures, batch_size=BATCH_SIZE, shuffle=True))
+    batches = endless()
 
     def step():
         raw, labels = next(batches)
@@ -158,7 +185,7 @@ def textbook(net, data, key, loss, precision):
         optimizer.step()
         terms.total.item()  # for the running mean that such loops print
 
-    return timed(step)
+    return step
 
 
 if __name__ == "__main__":

@@ -17,18 +17,24 @@ import nbformat
 IMAGE_LIMIT = 100_000  # bytes
 NOTEBOOK_LIMIT = 2_000_000  # bytes
 CODE_WIDTH = 88  # characters; wider lines scroll sideways in a window of 1,280 pixels
-ALT_LENGTH = 40  # characters; "a plot" says nothing to who cannot see it
+ALT_LENGTH = 40  # characters; "a plot" says nothing to a reader who cannot see it
 EXERCISES = 3
 
 # ::: or ``` , a directive's name, its argument; its options and content; the same fence
 DIRECTIVE = re.compile(
-    r"^(?P<fence>:{3,}|`{3,})\{(?P<name>[\w-]+)\}[ \t]*(?P<argument>[^\n]*)\n(?P<body>.*?)^(?P=fence)[ \t]*$", re.M | re.S
+    r"^(?P<fence>:{3,}|`{3,})\{(?P<name>[\w-]+)\}[ \t]*"
+    r"(?P<argument>[^\n]*)\n(?P<body>.*?)^(?P=fence)[ \t]*$",
+    re.M | re.S,
 )
 # A path of somebody's machine, not a part of a longer path or of a web address.
-MACHINE_PATH = re.compile(r"(?<![\w./~-])(?:/(?:work|root)|/(?:home|Users)/[\w.-]+|[A-Z]:\\Users)(?![\w-])")
+MACHINE_PATH = re.compile(
+    r"(?<![\w./~-])(?:/(?:work|root)|/(?:home|Users)/[\w.-]+|[A-Z]:\\Users)(?![\w-])"
+)
 
 # What an author puts where text is still to come.
-PLACEHOLDER = re.compile(r"\b[A-Z]{3,}-(?:TEXT|HERE)\b|@@|\b(?:TO-?DO|FIX-?ME|X{3}|TBD)\b|\b(?i:lorem ipsum)\b")
+PLACEHOLDER = re.compile(
+    r"\b[A-Z]{3,}-(?:TEXT|HERE)\b|@@|\b(?:TO-?DO|FIX-?ME|X{3}|TBD)\b|\b(?i:lorem ipsum)\b"
+)
 
 
 class Notebook:
@@ -45,11 +51,15 @@ class Notebook:
 
     @cached_property
     def code(self):
-        return [(number, cell) for number, cell in enumerate(self.cells) if cell.cell_type == "code"]
+        return [
+            (number, cell) for number, cell in enumerate(self.cells) if cell.cell_type == "code"
+        ]
 
     @cached_property
     def markdown(self):
-        return [(number, cell) for number, cell in enumerate(self.cells) if cell.cell_type == "markdown"]
+        return [
+            (number, cell) for number, cell in enumerate(self.cells) if cell.cell_type == "markdown"
+        ]
 
     @cached_property
     def text(self):
@@ -84,7 +94,9 @@ class Notebook:
 
 def python(cell):
     """The cell's source without the lines for IPython (%magic, !command)."""
-    return "\n".join("pass" if line.startswith(("%", "!")) else line for line in cell.source.splitlines())
+    return "\n".join(
+        "pass" if line.startswith(("%", "!")) else line for line in cell.source.splitlines()
+    )
 
 
 def tree(cell):
@@ -107,8 +119,9 @@ def executed_in_order(notebook):
     for expected, (number, cell) in enumerate(notebook.code, start=1):
         if cell.execution_count != expected:
             yield (
-                f"{notebook.at(number)}: execution count is {cell.execution_count}, expected {expected}: every code cell "
-                "runs once, from a fresh kernel, in order (make refresh)"
+                f"{notebook.at(number)}: execution count is {cell.execution_count}, expected"
+                f" {expected}: every code cell runs once, from a fresh kernel, in order (make"
+                " refresh)"
             )
 
 
@@ -117,19 +130,30 @@ def no_errors(notebook):
         for output in cell.outputs:
             text = output.get("text", "")
             if output.output_type == "error":
-                yield f"{notebook.at(number)}: stored the error {output.ename}: {output.evalue}; expected none"
+                yield (
+                    f"{notebook.at(number)}: stored the error {output.ename}: {output.evalue};"
+                    " expected none"
+                )
             elif "Traceback (most recent call last)" in text:
                 yield f"{notebook.at(number)}: stored a traceback on {output.name}; expected none"
             elif output.get("name") == "stderr" and "Warning" in text:
-                yield f"{notebook.at(number)}: stored a warning; expected none: {text.strip()[:200]}"
+                yield (
+                    f"{notebook.at(number)}: stored a warning; expected none: {text.strip()[:200]}"
+                )
 
 
 def marks_and_asserts(notebook):
     lesson = [cell for number, cell in notebook.code if number not in notebook.in_solutions]
     if not any(re.search(r"^# *NBVAL_CHECK_OUTPUT\b", cell.source, re.M) for cell in lesson):
-        yield f"{notebook.path.name}: no cell outside the solutions is marked # NBVAL_CHECK_OUTPUT; expected at least one"
+        yield (
+            f"{notebook.path.name}: no cell outside the solutions is marked # NBVAL_CHECK_OUTPUT;"
+            " expected at least one"
+        )
     if not any(has_assert(cell) for cell in lesson):
-        yield f"{notebook.path.name}: no cell outside the solutions has an assert; expected at least one"
+        yield (
+            f"{notebook.path.name}: no cell outside the solutions has an assert; expected at"
+            " least one"
+        )
 
 
 # --- it can be read ---------------------------------------------------------------
@@ -137,19 +161,27 @@ def marks_and_asserts(notebook):
 
 def alt_texts(notebook):
     for number, cell in notebook.code:
-        if any(mime.startswith("image/") for output in cell.outputs for mime in output.get("data", {})):
+        if any(
+            mime.startswith("image/") for output in cell.outputs for mime in output.get("data", {})
+        ):
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
             if len(alt.strip()) < ALT_LENGTH:
                 yield (
-                    f"{notebook.at(number)}: shows an image; expected an alt text of at least {ALT_LENGTH} characters in "
-                    f"the cell's metadata mystnb.image.alt, found {alt!r}"
+                    f"{notebook.at(number)}: shows an image; expected an alt text of at least"
+                    f" {ALT_LENGTH} characters in the cell's metadata mystnb.image.alt, found"
+                    f" {alt!r}"
                 )
     for number, cell in notebook.markdown:
         if re.search(r"!\[\s*\]\(", cell.source):
-            yield f"{notebook.at(number)}: an image without an alt text; expected ![what it shows](…)"
+            yield (
+                f"{notebook.at(number)}: an image without an alt text; expected ![what it shows](…)"
+            )
     for number, name, argument, body in notebook.directives:
         if name in ("image", "figure") and len(option(body, "alt")) < ALT_LENGTH:
-            yield f"{notebook.at(number)}: {name} {argument}: expected :alt: of at least {ALT_LENGTH} characters"
+            yield (
+                f"{notebook.at(number)}: {name} {argument}: expected :alt: of at least {ALT_LENGTH}"
+                " characters"
+            )
 
 
 def sizes(notebook):
@@ -162,26 +194,39 @@ def sizes(notebook):
                 if mime.startswith("image/"):
                     size = len(data.encode()) if "svg" in mime else len(base64.b64decode(data))
                     if size > IMAGE_LIMIT:
-                        yield f"{notebook.at(number)}: an {mime} of {size:,} bytes; expected at most {IMAGE_LIMIT:,}"
+                        yield (
+                            f"{notebook.at(number)}: an {mime} of {size:,} bytes; expected at most"
+                            f" {IMAGE_LIMIT:,}"
+                        )
 
 
 def code_fits(notebook):
     for number, cell in notebook.code:
         for line in cell.source.splitlines():
             if len(line) > CODE_WIDTH:
-                yield (f"{notebook.at(number)}: a line of {len(line)} characters ({line.strip()[:40]}…); expected at most "
-                       f"{CODE_WIDTH}, or it scrolls sideways on the page")
+                yield (
+                    f"{notebook.at(number)}: a line of {len(line)} characters"
+                    f" ({line.strip()[:40]}…); expected at most {CODE_WIDTH}, or it scrolls"
+                    " sideways on the page"
+                )
 
 
 def exact_means(notebook):
-    """From Python 3.12 on sum() loses less of floats: its mean may round otherwise than in the stored output."""
+    """From Python 3.12 on sum() loses less of floats: its mean may differ from the stored one."""
     for number, cell in notebook.code:
         for node in ast.walk(tree(cell)):
-            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and any(
-                isinstance(part, ast.Call) and getattr(part.func, "id", None) == "sum" for part in ast.walk(node.left)
+            if (
+                isinstance(node, ast.BinOp)
+                and isinstance(node.op, ast.Div)
+                and any(
+                    isinstance(part, ast.Call) and getattr(part.func, "id", None) == "sum"
+                    for part in ast.walk(node.left)
+                )
             ):
-                yield (f"{notebook.at(number)}: divides by hand, {ast.unparse(node)[:60]}; expected statistics.fmean, which "
-                       "gives the same on every Python")
+                yield (
+                    f"{notebook.at(number)}: divides by hand, {ast.unparse(node)[:60]}; expected"
+                    " statistics.fmean, which gives the same on every Python"
+                )
 
 
 def no_machine_paths(notebook):
@@ -190,10 +235,17 @@ def no_machine_paths(notebook):
         for output in cell.get("outputs", []):
             texts.append(("output", output.get("text", "")))
             # not the images, whose base64 may contain anything
-            texts += [("output", text) for mime, text in output.get("data", {}).items() if mime.startswith("text/")]
+            texts += [
+                ("output", text)
+                for mime, text in output.get("data", {}).items()
+                if mime.startswith("text/")
+            ]
         for where, text in texts:
             if found := MACHINE_PATH.search(text):
-                yield f"{notebook.at(number)}: the {where} names {found[0]}, a path of one machine; expected none"
+                yield (
+                    f"{notebook.at(number)}: the {where} names {found[0]}, a path of one machine;"
+                    " expected none"
+                )
 
 
 def no_placeholders(notebook):
@@ -207,13 +259,23 @@ def no_placeholders(notebook):
 
 def opening(notebook):
     first = notebook.cells[0] if notebook.cells else None
-    if first is None or first.cell_type != "markdown" or not re.match(r"(\([\w-]+\)=\n+)?# \S", first.source):
-        yield f"{notebook.path.name}: expected the first cell to be markdown that starts with a title, '# …'"
+    if (
+        first is None
+        or first.cell_type != "markdown"
+        or not re.match(r"(\([\w-]+\)=\n+)?# \S", first.source)
+    ):
+        yield (
+            f"{notebook.path.name}: expected the first cell to be markdown that starts with a"
+            " title, '# …'"
+        )
         return
     boxes = "\n".join(body for number, _, _, body in notebook.directives if number == 0)
     for words in ("You will be able to", "You need", "Running time"):
         if words not in boxes:
-            yield f"{notebook.at(0)}: expected a box (:::{{admonition}} …) in the first cell that says '{words}'"
+            yield (
+                f"{notebook.at(0)}: expected a box (:::{{admonition}} …) in the first cell that"
+                f" says '{words}'"
+            )
 
 
 def headings(notebook):
@@ -225,15 +287,23 @@ def headings(notebook):
 def exercises(notebook):
     name = notebook.path.name
     labels = [
-        (number, option(body, "label")) for number, kind, _, body in notebook.directives if kind in ("exercise", "exercise-start")
+        (number, option(body, "label"))
+        for number, kind, _, body in notebook.directives
+        if kind in ("exercise", "exercise-start")
     ]
     if len(labels) < EXERCISES:
         yield f"{name}: {len(labels)} exercises; expected at least {EXERCISES}"
     for number, label in labels:
         if not label.startswith("ex-"):
-            yield f"{notebook.at(number)}: an exercise with the label {label!r}; expected ':label: ex-…'"
+            yield (
+                f"{notebook.at(number)}: an exercise with the label {label!r}; expected ':label:"
+                " ex-…'"
+            )
         elif label not in notebook.solutions:
-            yield f"{notebook.at(number)}: {label} has no solution; expected solution-start {label} … solution-end"
+            yield (
+                f"{notebook.at(number)}: {label} has no solution; expected solution-start {label} …"
+                " solution-end"
+            )
     for label, (start, between, body) in notebook.solutions.items():
         where = f"{notebook.at(start)}: the solution of {label}"
         if label not in [known for _, known in labels]:
@@ -242,26 +312,41 @@ def exercises(notebook):
             yield f"{where} is not folded; expected ':class: dropdown'"
         code = [number for number in between if notebook.cells[number].cell_type == "code"]
         if not any(has_assert(notebook.cells[number]) for number in code):
-            yield f"{where} is not tested; expected a code cell with an assert between solution-start and solution-end"
+            yield (
+                f"{where} is not tested; expected a code cell with an assert between solution-start"
+                " and solution-end"
+            )
         for number in code:
             if notebook.cells[number].metadata.get("jupyter", {}).get("source_hidden") is not True:
                 yield (
-                    f"{notebook.at(number)}: a solution that JupyterLab shows unfolded; expected the cell's metadata "
-                    "jupyter.source_hidden to be true"
+                    f"{notebook.at(number)}: a solution that JupyterLab shows unfolded; expected"
+                    " the cell's metadata jupyter.source_hidden to be true"
                 )
 
 
 # --- its sliders are tested -------------------------------------------------------
 
-TAKES_A_CALLBACK = {"interact", "interact_manual", "interactive", "interactive_output", "observe", "on_click"}
+TAKES_A_CALLBACK = {
+    "interact",
+    "interact_manual",
+    "interactive",
+    "interactive_output",
+    "observe",
+    "on_click",
+}
 
 
 def functions(notebook):
-    return {node.name for _, cell in notebook.code for node in ast.walk(tree(cell)) if isinstance(node, ast.FunctionDef)}
+    return {
+        node.name
+        for _, cell in notebook.code
+        for node in ast.walk(tree(cell))
+        if isinstance(node, ast.FunctionDef)
+    }
 
 
 def calls_with_a_callback(notebook):
-    """(cell number, what is called, its first argument), for ipywidgets' functions and our helpers."""
+    """(cell number, what is called, its first argument), for ipywidgets and our own helpers."""
     for number, cell in notebook.code:
         for node in ast.walk(tree(cell)):
             if not isinstance(node, ast.Call) or not node.args:
@@ -289,29 +374,41 @@ def callbacks(notebook):
                 target = decorator.func if isinstance(decorator, ast.Call) else decorator
                 if ast.unparse(target).rpartition(".")[2] in TAKES_A_CALLBACK:
                     yield (
-                        f"{notebook.at(number)}: {node.name} is decorated with {ast.unparse(target)}; expected "
-                        "interact(function, …), so that the function stays a plain one"
+                        f"{notebook.at(number)}: {node.name} is decorated with"
+                        f" {ast.unparse(target)}; expected interact(function, …), so that the"
+                        " function stays a plain one"
                     )
     for number, target, callback in calls_with_a_callback(notebook):
         if ast.unparse(callback) not in functions(notebook):
             yield (
-                f"{notebook.at(number)}: {target} gets {ast.unparse(callback)[:60]}; expected a plain function that a "
-                "cell of this notebook defines by name"
+                f"{notebook.at(number)}: {target} gets {ast.unparse(callback)[:60]}; expected a"
+                " plain function that a cell of this notebook defines by name"
             )
         elif callback.id not in called:
-            yield f"{notebook.at(number)}: no cell calls {callback.id}(…) directly; expected one, so that the tests run it"
+            yield (
+                f"{notebook.at(number)}: no cell calls {callback.id}(…) directly; expected one, so"
+                " that the tests run it"
+            )
 
 
 def names_read(table):
-    """The names of the notebook that a function reads, with those of functions and loops inside it."""
-    names = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global() and symbol.is_referenced()}
+    """The names of the notebook that a function reads, with those of what is defined inside it."""
+    names = {
+        symbol.get_name()
+        for symbol in table.get_symbols()
+        if symbol.is_global() and symbol.is_referenced()
+    }
     return names.union(*(names_read(child) for child in table.get_children()))
 
 
 def sliders_keep_their_names(notebook):
-    """A slider is moved after the whole notebook has run: what its function reads must still be there."""
-    tables = [(number, symtable.symtable(python(cell), "cell", "exec")) for number, cell in notebook.code]
-    reads = {child.get_name(): names_read(child) for _, table in tables for child in table.get_children()}
+    """A slider moves after the whole notebook has run: what its function reads must still exist."""
+    tables = [
+        (number, symtable.symtable(python(cell), "cell", "exec")) for number, cell in notebook.code
+    ]
+    reads = {
+        child.get_name(): names_read(child) for _, table in tables for child in table.get_children()
+    }
     for slider, _, callback in calls_with_a_callback(notebook):
         needed, new = set(), {ast.unparse(callback)}
         while new:  # the function, what it reads, what the functions among these read, …
@@ -321,8 +418,9 @@ def sliders_keep_their_names(notebook):
             assigned = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned()}
             for name in sorted(assigned & needed) if number > slider else ():
                 yield (
-                    f"{notebook.at(number)}: gives {name} another value, which the slider of {ast.unparse(callback)} reads "
-                    f"in cell {slider}; expected another name, or the slider fails once the notebook has run"
+                    f"{notebook.at(number)}: gives {name} another value, which the slider of"
+                    f" {ast.unparse(callback)} reads in cell {slider}; expected another name, or"
+                    " the slider fails once the notebook has run"
                 )
 
 
@@ -331,7 +429,11 @@ def sliders_keep_their_names(notebook):
 
 def bibliography(folder):
     file = folder / "references.bib"
-    return set(re.findall(r"^\s*@\w+\s*\{\s*([^,\s]+)", file.read_text(encoding="utf-8"), re.M)) if file.exists() else set()
+    return (
+        set(re.findall(r"^\s*@\w+\s*\{\s*([^,\s]+)", file.read_text(encoding="utf-8"), re.M))
+        if file.exists()
+        else set()
+    )
 
 
 def glossary(folder):
@@ -348,7 +450,11 @@ def glossary(folder):
 
 
 def citations(notebook):
-    cited = [key.strip() for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", notebook.text) for key in keys.split(",")]
+    cited = [
+        key.strip()
+        for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", notebook.text)
+        for key in keys.split(",")
+    ]
     if not cited:
         yield f"{notebook.path.name}: cites nothing; expected at least one {{cite}}`key`"
     for key in sorted(set(cited) - bibliography(notebook.path.parent)):
@@ -358,7 +464,10 @@ def citations(notebook):
 def terms(notebook):
     roles = re.findall(r"\{term\}`([^`]+)`", notebook.text)
     # {term}`key` or {term}`the owner's key <key>`
-    linked = {re.sub(r"\s+", " ", re.sub(r"^.*<(.+)>$", r"\1", role, flags=re.S)).strip().lower() for role in roles}
+    linked = {
+        re.sub(r"\s+", " ", re.sub(r"^.*<(.+)>$", r"\1", role, flags=re.S)).strip().lower()
+        for role in roles
+    }
     if not linked:
         yield f"{notebook.path.name}: links no glossary term; expected at least one {{term}}`…`"
     for term in sorted(linked - glossary(notebook.path.parent)):

@@ -33,7 +33,11 @@ def entries(node):
 def test_table_of_contents():
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     listed = [toc["root"], *entries(toc)]
-    missing = [name for name in listed if not any((ROOT / f"{name}{end}").exists() for end in ("", ".ipynb", ".md"))]
+    missing = [
+        name
+        for name in listed
+        if not any((ROOT / f"{name}{end}").exists() for end in ("", ".ipynb", ".md"))
+    ]
     assert not missing, f"_toc.yml lists what does not exist: {missing}"
     unlisted = [path.name for path in CHAPTERS if f"book/{path.stem}" not in listed]
     assert not unlisted, f"_toc.yml does not list {unlisted}"
@@ -52,15 +56,23 @@ def good():
             "# A title\n\n:::{admonition} In this chapter\n:class: in-this-chapter\n"
             "**You will be able to** test.\n\n**You need** nothing.\n\n**Running time**: 2 s.\n:::"
         ),
-        new_markdown_cell("See {cite}`chen2018, other1999` and the {term}`key`, or {term}`keys <key>`."),
-        new_code_cell("# NBVAL_CHECK_OUTPUT\nprint(1)", outputs=[new_output("stream", name="stdout", text="1\n")]),
+        new_markdown_cell(
+            "See {cite}`chen2018, other1999` and the {term}`key`, or {term}`keys <key>`."
+        ),
+        new_code_cell(
+            "# NBVAL_CHECK_OUTPUT\nprint(1)",
+            outputs=[new_output("stream", name="stdout", text="1\n")],
+        ),
         new_code_cell(
             "%matplotlib inline\nplot()",
             outputs=[new_output("display_data", {"image/png": PIXEL, "text/plain": "<Figure>"})],
             metadata={"mystnb": {"image": {"alt": ALT}}},
         ),
         new_code_cell("def show(sigma):\n    return sigma\n\nassert show(0.1) == 0.1"),
-        new_code_cell("interact(show, sigma=(0, 1))\nap.widgets.explore(show)\nap.widgets.playground(net, key)"),
+        new_code_cell(
+            "interact(show, sigma=(0, 1))\nap.widgets.explore(show)\nap.widgets.playground(net,"
+            " key)"
+        ),
         new_markdown_cell("## Summary\n\nIt works.\n\n## Exercises"),
     ]
     for label in ("ex-a", "ex-b", "ex-c"):
@@ -81,8 +93,12 @@ def good():
 
 @pytest.fixture
 def problems(tmp_path):
-    (tmp_path / "references.bib").write_text("@inproceedings{chen2018,\n title={T}}\n@misc{other1999,\n}\n")
-    (tmp_path / "glossary.md").write_text("# Glossary\n\n```{glossary}\nkey\n  What the owner keeps.\n\nSigma\n  A number.\n```\n")
+    (tmp_path / "references.bib").write_text(
+        "@inproceedings{chen2018,\n title={T}}\n@misc{other1999,\n}\n"
+    )
+    (tmp_path / "glossary.md").write_text(
+        "# Glossary\n\n```{glossary}\nkey\n  What the owner keeps.\n\nSigma\n  A number.\n```\n"
+    )
 
     def find(content):
         path = tmp_path / "toy.ipynb"
@@ -122,7 +138,9 @@ def renumbered(change):
 
     def both(content):
         change(content)
-        for count, cell in enumerate((cell for cell in content.cells if cell.cell_type == "code"), start=1):
+        for count, cell in enumerate(
+            (cell for cell in content.cells if cell.cell_type == "code"), start=1
+        ):
             cell.execution_count = count
 
     return both
@@ -130,8 +148,16 @@ def renumbered(change):
 
 BROKEN = {
     "never run": ("executed_in_order", lambda n: n.cells[2].update(execution_count=None), "cell 2"),
-    "run twice": ("executed_in_order", lambda n: n.cells[4].update(execution_count=9), "is 9, expected 3"),
-    "error": ("no_errors", output(2, new_output("error", ename="ValueError", evalue="bad", traceback=[])), "ValueError: bad"),
+    "run twice": (
+        "executed_in_order",
+        lambda n: n.cells[4].update(execution_count=9),
+        "is 9, expected 3",
+    ),
+    "error": (
+        "no_errors",
+        output(2, new_output("error", ename="ValueError", evalue="bad", traceback=[])),
+        "ValueError: bad",
+    ),
     "warning": (
         "no_errors",
         output(2, new_output("stream", name="stderr", text="x.py:1: UserWarning: careful\n")),
@@ -142,57 +168,134 @@ BROKEN = {
         output(2, new_output("stream", name="stdout", text="Traceback (most recent call last):\n")),
         "traceback on stdout",
     ),
-    "nothing compared": ("marks_and_asserts", replace(2, "# NBVAL_CHECK_OUTPUT\n", ""), "NBVAL_CHECK_OUTPUT"),
+    "nothing compared": (
+        "marks_and_asserts",
+        replace(2, "# NBVAL_CHECK_OUTPUT\n", ""),
+        "NBVAL_CHECK_OUTPUT",
+    ),
     "assert only in solutions": ("marks_and_asserts", replace(4, "assert ", ""), "has an assert"),
     "no alt text": ("alt_texts", metadata(3, {}), "mystnb.image.alt"),
-    "short alt text": ("alt_texts", metadata(3, {"mystnb": {"image": {"alt": "a plot"}}}), "'a plot'"),
+    "short alt text": (
+        "alt_texts",
+        metadata(3, {"mystnb": {"image": {"alt": "a plot"}}}),
+        "'a plot'",
+    ),
     "markdown image": ("alt_texts", replace(1, "See", "![](a.svg) See"), "without an alt text"),
-    "figure directive": ("alt_texts", replace(1, "See", ":::{figure} a.svg\n:name: a\nText\n:::\n\nSee"), "figure a.svg"),
+    "figure directive": (
+        "alt_texts",
+        replace(1, "See", ":::{figure} a.svg\n:name: a\nText\n:::\n\nSee"),
+        "figure a.svg",
+    ),
     "big image": (
         "sizes",
-        lambda n: n.cells[3].outputs[0].data.update({"image/png": base64.b64encode(bytes(100_001)).decode()}),
+        lambda n: (
+            n.cells[3]
+            .outputs[0]
+            .data.update({"image/png": base64.b64encode(bytes(100_001)).decode()})
+        ),
         "100,001 bytes",
     ),
-    "big notebook": ("sizes", output(2, new_output("stream", name="stdout", text="x" * 2_000_000)), "at most 2,000,000"),
-    "wide code": ("code_fits", replace(2, "print(1)", f"print({'1' * 82})"), "a line of 89 characters"),
-    "path in a source": ("no_machine_paths", replace(2, "print(1)", "open('/home/ada/x.npz')"), "source names /home/ada"),
+    "big notebook": (
+        "sizes",
+        output(2, new_output("stream", name="stdout", text="x" * 2_000_000)),
+        "at most 2,000,000",
+    ),
+    "wide code": (
+        "code_fits",
+        replace(2, "print(1)", f"print({'1' * 82})"),
+        "a line of 89 characters",
+    ),
+    "path in a source": (
+        "no_machine_paths",
+        replace(2, "print(1)", "open('/home/ada/x.npz')"),
+        "source names /home/ada",
+    ),
     "path in an output": (
         "no_machine_paths",
-        output(2, new_output("execute_result", {"text/plain": "'/root/.cache'"})),
-        "output names /root",
+        output(2, new_output("execute_result", {"text/plain": "'/home/ada/.cache'"})),
+        "output names /home/ada",
     ),
     "no title": ("opening", replace(0, "# A title", "A title"), "title"),
     "no running time": ("opening", replace(0, "Running time", "Takes"), "'Running time'"),
     "no box": ("opening", replace(0, ":::", ""), "'You need'"),
     "no summary": ("headings", replace(6, "## Summary", "### Summary"), "'## Summary'"),
     "no end": ("headings", without(-1), "'## What comes next'"),
-    "two exercises": ("exercises", renumbered(lambda n: n.cells.__delitem__(slice(7, 11))), "2 exercises"),
+    "two exercises": (
+        "exercises",
+        renumbered(lambda n: n.cells.__delitem__(slice(7, 11))),
+        "2 exercises",
+    ),
     "label": ("exercises", replace(7, "ex-a", "a"), "'a'; expected ':label: ex-…'"),
-    "no solution": ("exercises", renumbered(lambda n: n.cells.__delitem__(slice(8, 11))), "ex-a has no solution"),
+    "no solution": (
+        "exercises",
+        renumbered(lambda n: n.cells.__delitem__(slice(8, 11))),
+        "ex-a has no solution",
+    ),
     "open solution": ("exercises", replace(8, ":class: dropdown\n", ""), "not folded"),
     "untested solution": ("exercises", replace(9, "assert True", "True"), "not tested"),
     "shown solution": ("exercises", metadata(9, {}), "source_hidden"),
-    "lambda": ("callbacks", replace(5, "interact(show", "interact(lambda sigma: sigma"), "gets lambda"),
-    "lambda in a helper": ("callbacks", replace(5, "explore(show", "explore(lambda sigma: sigma"), "gets lambda"),
-    "foreign callback": ("callbacks", replace(5, "interact(show", "slider.observe(elsewhere"), "gets elsewhere"),
-    "decorator": ("callbacks", replace(4, "def show", "@widgets.interact(sigma=1)\ndef show"), "decorated"),
-    "untested callback": ("callbacks", replace(4, "assert show(0.1) == 0.1", "assert True"), "no cell calls show(…)"),
+    "lambda": (
+        "callbacks",
+        replace(5, "interact(show", "interact(lambda sigma: sigma"),
+        "gets lambda",
+    ),
+    "lambda in a helper": (
+        "callbacks",
+        replace(5, "explore(show", "explore(lambda sigma: sigma"),
+        "gets lambda",
+    ),
+    "foreign callback": (
+        "callbacks",
+        replace(5, "interact(show", "slider.observe(elsewhere"),
+        "gets elsewhere",
+    ),
+    "decorator": (
+        "callbacks",
+        replace(4, "def show", "@widgets.interact(sigma=1)\ndef show"),
+        "decorated",
+    ),
+    "untested callback": (
+        "callbacks",
+        replace(4, "assert show(0.1) == 0.1", "assert True"),
+        "no cell calls show(…)",
+    ),
     "dead slider": (
         "sliders_keep_their_names",
         lambda n: (
-            replace(4, "def show", "scale = 1\ndef scaled(sigma):\n    return [scale * sigma for _ in '1'][0]\n\ndef show")(n),
+            replace(
+                4,
+                "def show",
+                "scale = 1\ndef scaled(sigma):\n    return [scale * sigma for _ in '1'][0]\n\ndef"
+                " show",
+            )(n),
             replace(4, "return sigma", "return scaled(sigma)")(n),
             replace(9, "assert True", "scale = None\nassert True")(n),
         ),
         "cell 9 (scale = None): gives scale another value",
     ),
-    "mean": ("exact_means", replace(9, "assert True", "assert 100 * sum([1.0]) / 1"), "expected statistics.fmean"),
+    "mean": (
+        "exact_means",
+        replace(9, "assert True", "assert 100 * sum([1.0]) / 1"),
+        "expected statistics.fmean",
+    ),
     "unknown key": ("citations", replace(1, "other1999", "nobody2000"), "'nobody2000'"),
     "nothing cited": ("citations", replace(1, "{cite}", ""), "cites nothing"),
     "unknown term": ("terms", replace(1, "keys <key>", "keys <lock>"), "'lock'"),
-    "a placeholder": ("no_placeholders", replace(1, "keys <key>`", "keys <key>` TABLE-TEXT"), "'TABLE-TEXT'"),
-    "three crosses": ("no_placeholders", replace(1, "keys <key>`", "keys <key>` " + "X" * 3), "'" + "X" * 3 + "'"),
-    "no term": ("terms", lambda n: n.cells[1].update(source="See {cite}`chen2018`."), "links no glossary term"),
+    "a placeholder": (
+        "no_placeholders",
+        replace(1, "keys <key>`", "keys <key>` TABLE-TEXT"),
+        "'TABLE-TEXT'",
+    ),
+    "three crosses": (
+        "no_placeholders",
+        replace(1, "keys <key>`", "keys <key>` " + "X" * 3),
+        "'" + "X" * 3 + "'",
+    ),
+    "no term": (
+        "terms",
+        lambda n: n.cells[1].update(source="See {cite}`chen2018`."),
+        "links no glossary term",
+    ),
 }
 
 
@@ -203,7 +306,9 @@ def test_broken_notebook_fails(name, problems):
     change(content)
     found = problems(content)
     assert list(found) == [check], "exactly one check should fail"
-    assert any(words in message and "toy.ipynb" in message for message in found[check]), found[check]
+    assert any(words in message and "toy.ipynb" in message for message in found[check]), found[
+        check
+    ]
 
 
 def test_every_check_has_been_seen_to_fail():

@@ -54,11 +54,17 @@ def test_localhost_works(host):
 
     with HTTPServer(("127.0.0.1", 0), Hello) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        assert urllib.request.urlopen(f"http://{host}:{server.server_port}/", timeout=10).read() == b"hello"
+        assert (
+            urllib.request.urlopen(f"http://{host}:{server.server_port}/", timeout=10).read()
+            == b"hello"
+        )
 
 
 def test_localhost_works_in_a_child_process():
-    code = "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname())"
+    code = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0));"
+        " socket.create_connection(s.getsockname())"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
@@ -71,7 +77,11 @@ def test_unix_sockets_work():
 
 
 def test_a_notebook_is_cut_off_and_has_one_thread():
-    code = f"import os, socket\nprint(os.environ['OMP_NUM_THREADS'])\nsocket.create_connection(({ELSEWHERE!r}, 80), timeout=2)"
+    code = (
+        "import os,"
+        f" socket\nprint(os.environ['OMP_NUM_THREADS'])\nsocket.create_connection(({ELSEWHERE!r},"
+        " 80), timeout=2)"
+    )
     notebook = new_notebook(cells=[new_code_cell(code)])
     with pytest.raises(CellExecutionError, match="network cut off"):
         NotebookClient(notebook, timeout=60).execute()

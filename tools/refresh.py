@@ -54,7 +54,11 @@ def tidy(notebook, stem):
             cell.metadata.pop(name, None)
     # Widgets get a random id in every run. Number them in the order in which they
     # were made instead; the name of the chapter keeps them apart from other chapters'.
-    state = metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
+    state = (
+        metadata.get("widgets", {})
+        .get("application/vnd.jupyter.widget-state+json", {})
+        .get("state", {})
+    )
     if state:
         text = json.dumps(notebook)
         ids = sorted(state, key=text.find)
@@ -102,8 +106,12 @@ def refresh(path, timeout):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("chapters", nargs="*", type=Path, help="notebooks; all of book/ if none is named")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "chapters", nargs="*", type=Path, help="notebooks; all of book/ if none is named"
+    )
     parser.add_argument("--timeout", type=int, default=600, help="seconds that one cell may take")
     arguments = parser.parse_args()
     chapters = arguments.chapters or sorted(BOOK.glob("*.ipynb"))
