@@ -14,7 +14,7 @@ from .experiments import RecordError, pretrained, records
 from .losses import AntiPiracyLoss, LossTerms
 from .models import Normalize, ResNet20, SimpleCNN, count_parameters
 from ._machine import pick_device
-from .augment import Augment
+from ._augment import Augment
 from .training import History, Settings, TrainingError, fit
 from .transforms import Candidates, Fixed, Generator, Identity, Learned, Shift, Transform
 

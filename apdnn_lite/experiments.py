@@ -29,7 +29,7 @@ from .losses import AntiPiracyLoss
 from .models import ResNet20, SimpleCNN
 from ._checkpoint import tensors_under
 from ._machine import pick_device, pick_precision
-from .augment import Augment
+from ._augment import Augment
 from .training import fit
 from .transforms import Fixed, Generator, Learned, Transform
 

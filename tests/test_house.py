@@ -19,8 +19,7 @@ CLASSROOM = {
     "models": 105,
     "losses": 60,
     "evaluate": 165,
-    "augment": 50,
-    "training": 210,
+    "training": 250,
     "adversarial": 115,
     "attacks": 205,
     "figures": 160,
@@ -28,9 +27,9 @@ CLASSROOM = {
 EVENING = 1_500  # lines of all classroom modules together
 # Each module may import only from those before it; __init__ may import all but __main__.
 ORDER = """
-    _checks _files _torchvision _machine _network _statistics _settings _checkpoint _history
-    _graph _task _arrays _pictures _sources _grid _table
-    data transforms models losses evaluate augment training adversarial attacks figures
+    _checks _files _torchvision _machine _state _statistics _settings _augment _checkpoint
+    _history _graph _task _arrays _pictures _sources _grid _table
+    data transforms models losses evaluate training adversarial attacks figures
     widgets playground export
     experiments.recipes experiments.provenance experiments.records experiments.weights
     experiments.runs experiments.thief experiments.tables experiments.reproduce
