@@ -1,21 +1,31 @@
 """How any network is asked, a reader's own included, and what it may be given and give back."""
 
 import contextlib
+import warnings
 from functools import partial
 
+import numpy as np
 import torch
 from torch.func import functional_call
+from torch.nn import functional as F
 
-from ._checks import check_images, check_labels, describe, whole_number
+from ._checks import (
+    check_images,
+    check_labels,
+    checked_seed,
+    describe,
+    real_number,
+    whole_number,
+)
 from ._machine import device_of, evaluating
 
 
 @torch.no_grad()
-def answers(net, images, transform=None, batch_size=None):
+def ask(net, images, transform=None, batch_size=None):
     """The logits that :func:`~apdnn_lite.evaluate.predict` returns, even if they are not finite."""
     if isinstance(images, torch.Tensor) and images.dim() == 4 and len(images) == 0:
         one_image = images.new_zeros(1, *images.shape[1:])  # tells the number of classes
-        return answers(net, one_image, transform)[:0]
+        return ask(net, one_image, transform)[:0]
     check_images(images, raw=transform is not None)
     if transform is None:
         check_processed(images)
@@ -40,8 +50,8 @@ def check_answered(logits):
     """The logits; raises ValueError unless the network has an answer for every image."""
     missing = len(logits) - answered(logits).sum().item()
     if missing:
-        raise ValueError(f"the network's logits are NaN or infinite for {missing} of {len(logits)} images: "
-                         "has its training diverged?")
+        raise ValueError(f"the network's logits are NaN or infinite for {missing} of {len(logits)} "
+                         "images: has its training diverged?")
     return logits
 
 
@@ -54,8 +64,8 @@ def suited(images, module):
 def placed(module, device):
     """A module as a function on ``device``: the module itself stays where it is.
 
-    If it is elsewhere, its tensors are copied. They are not moved and moved back, because what moves to
-    the device "meta" is lost, and because somebody may use the module in the meantime.
+    If it is elsewhere, its tensors are copied. They are not moved and moved back, because what
+    moves to the device "meta" is lost, and somebody may use the module in the meantime.
     """
     tensors = dict((*module.named_parameters(), *module.named_buffers()))
     if all(tensor.device == device for tensor in tensors.values()):
@@ -67,8 +77,9 @@ def placed(module, device):
 def answering(net):
     """A network as a function from images (N, C, H, W) to logits (N, num_classes).
 
-    Images are handed over in the channels-last layout, the faster one, until the network fails: one
-    that flattens with ``.view`` does not take it. Raises ValueError unless the network returns logits.
+    Images are handed over in the channels-last layout, the faster one, until the network fails:
+    one that flattens with ``.view`` does not take it. Raises ValueError unless the network returns
+    logits.
     """
     layout = torch.channels_last
 
@@ -91,8 +102,8 @@ def checked_logits(logits, count):
     """What a network returned for ``count`` images; raises ValueError unless these are logits."""
     if not (isinstance(logits, torch.Tensor) and logits.dim() == 2 and len(logits) == count
             and logits.shape[1] > 0):
-        raise ValueError(f"the network must return logits, a tensor (N, num_classes) with N = {count}, "
-                         f"got {describe(logits)}")
+        raise ValueError("the network must return logits, a tensor (N, num_classes) with "
+                         f"N = {count}, got {describe(logits)}")
     return logits
 
 
@@ -100,7 +111,7 @@ def check_classes(labels, num_classes):
     """Raises ValueError unless each label is one of the classes that the network can answer."""
     low, high = (bound.item() for bound in labels.aminmax())
     if not 0 <= low <= high < num_classes:
-        raise ValueError(f"expected labels from 0 to {num_classes - 1}, because the network answers "
+        raise ValueError(f"expected labels from 0 to {num_classes - 1}, because the network has "
                          f"{num_classes} classes, found labels from {low} to {high}")
 
 
@@ -108,9 +119,9 @@ def check_processed(images):
     """Raises ValueError for pixels so far from [0, 1] that no perturbation brings them there."""
     low, high = (bound.item() for bound in images.aminmax())
     if not -1 < low <= high < 2:
-        raise ValueError("images must have pixels in [0, 1], or less than 1 away from it if they are "
-                         f"processed, found values from {low:g} to {high:g}: divide 8-bit pixels by 255, "
-                         "and leave normalization to the network")
+        raise ValueError("images must have pixels in [0, 1], or less than 1 away from it if they "
+                         f"are processed, found values from {low:g} to {high:g}: divide 8-bit "
+                         "pixels by 255, and leave normalization to the network")
 
 
 def check_split(split):
@@ -120,8 +131,69 @@ def check_split(split):
     check_labels(split.labels, len(split.images))
 
 
+def losses(logits, labels):
+    """The cross-entropy of each image, (N,), with a gradient even where it is rounded to 0.
+
+    With m = log Σ exp(logits of the other classes) − (logit of the true class) it is
+    log(1 + exp m). Where the network is so sure that this is 0, the gradient is that of exp m.
+    """
+    check_answered(checked_logits(logits, len(labels)))
+    check_classes(labels, logits.shape[1])
+    found = F.cross_entropy(logits, labels, reduction="none")
+    sure = found == 0
+    if sure.any():
+        warnings.warn(f"the network is so sure of {int(sure.sum())} of {len(labels)} images that "
+                      "their loss is rounded to 0: their gradient is taken from the margin",
+                      stacklevel=3)
+        logits, labels = logits[sure], labels[sure, None]
+        others = logits.scatter(1, labels, -torch.inf).logsumexp(dim=1)
+        margins = others - logits.gather(1, labels)[:, 0]
+        found = torch.cat([found[~sure], margins.detach().exp().clamp_min(1e-30) * margins])
+    return found
+
+
 @contextlib.contextmanager
-def with_gradients():
-    """Gradients are recorded inside, whatever is set around it: an attack may run in ``torch.no_grad()``."""
+def recording():
+    """Gradients are recorded inside, even where ``torch.no_grad()`` is set around it."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
+
+
+def random_numbers(seed):
+    """A generator of random numbers on the CPU: the same on every device."""
+    return torch.Generator("cpu").manual_seed(whole_number("seed", seed, least=0))
+
+
+def independent_seeds(seed, name, count):
+    """Seeds of a thief's own, one for each try; ``count`` of them, an argument called ``name``."""
+    return np.random.SeedSequence(checked_seed(seed)).spawn(whole_number(name, count))
+
+
+def check_effort(steps, lr, batch_size):
+    """``steps`` and ``batch_size`` as int, if they and the learning rate leave something to do."""
+    real_number("lr", lr, above=True)
+    return whole_number("steps", steps), whole_number("batch_size", batch_size)
+
+
+def checked_pairs(raw, processed):
+    """The pairs on one device, if there is a processed image for each raw one."""
+    check_images(raw, "raw")
+    check_images(processed, "processed", raw=False)
+    if raw.shape != processed.shape:
+        raise ValueError("expected pairs, as many processed images as raw ones and of one shape; "
+                         f"got {tuple(raw.shape)} and {tuple(processed.shape)}")
+    return raw.detach().clone(), processed.detach().to(raw.device, copy=True)
+
+
+def checked(net, images, labels, epsilon):
+    """Images and labels on the network's device, and ε, if an attack can use them."""
+    check_images(images)
+    check_labels(labels, len(images))
+    epsilon = real_number("epsilon", epsilon, unit=", in pixels of [0, 1]")
+    device = device_of(net)
+    return images.detach().to(device), labels.to(device), epsilon
+
+
+def checked_step(step_size, default):
+    """The size of an attack's steps, or ``default`` for None."""
+    return default if step_size is None else real_number("step_size", step_size)

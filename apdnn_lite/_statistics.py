@@ -11,7 +11,8 @@ def binomial_interval(correct, images, z=1.96):
     """The interval (low, high) that holds the true accuracy in 95 of 100 cases, for one test set.
 
     correct of ``images`` were right; z: the standard deviations on each side, 1.96 for 95%.
-    Wilson (1927): unlike the usual ± it stays inside [0, 1] near the ends, where raw accuracies are.
+    Wilson (1927): unlike the usual ± it stays inside [0, 1] near the ends, where accuracies
+    on raw images are.
     Raises ValueError unless 0 ≤ correct ≤ images and images ≥ 1.
     """
     images = whole_number("images", images)
