@@ -166,7 +166,9 @@ def random_numbers(seed):
 
 def independent_seeds(seed, name, count):
     """Seeds of a thief's own, one for each try; ``count`` of them, an argument called ``name``."""
-    return np.random.SeedSequence(checked_seed(seed)).spawn(whole_number(name, count))
+    seed, count = checked_seed(seed), whole_number(name, count)
+    seeds = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    return seeds.spawn(count)
 
 
 def check_effort(steps, lr, batch_size):
@@ -175,14 +177,14 @@ def check_effort(steps, lr, batch_size):
     return whole_number("steps", steps), whole_number("batch_size", batch_size)
 
 
-def checked_pairs(raw, processed):
-    """The pairs on one device, if there is a processed image for each raw one."""
+def checked_pairs(net, raw, processed):
+    """The pairs on the network's device, if there is a processed image for each raw one."""
     check_images(raw, "raw")
     check_images(processed, "processed", raw=False)
     if raw.shape != processed.shape:
         raise ValueError("expected pairs, as many processed images as raw ones and of one shape; "
                          f"got {tuple(raw.shape)} and {tuple(processed.shape)}")
-    return raw.detach().clone(), processed.detach().to(raw.device, copy=True)
+    return tuple(images.detach().to(device_of(net), copy=True) for images in (raw, processed))
 
 
 def checked(net, images, labels, epsilon):

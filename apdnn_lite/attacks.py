@@ -55,7 +55,7 @@ def input_only(net, images, sigma, p, draws=100, seed=0, clip=False):
     """
     check_images(images)
     shape, seeds = tuple(images.shape[1:]), independent_seeds(seed, "draws", draws)
-    keys = [Fixed(shape, sigma, p, each, clip) for each in seeds]
+    keys = [Fixed(shape, sigma, p, each, clip).to(device_of(net)) for each in seeds]
     return candidates(net, images, keys)
 
 
@@ -123,7 +123,7 @@ def pair(net, images, raw, processed, width=16, activation="tanh", form="convolu
         others.
     """
     check_images(images)
-    raw, processed = checked_pairs(raw, processed)
+    raw, processed = checked_pairs(net, raw, processed)
     steps, batch_size = check_effort(steps, lr, batch_size)
     channels, side = images.shape[1], images.shape[-1] if form == "dense" else None
     thieves = []
@@ -142,7 +142,7 @@ def pair_universal(net, images, raw, processed, clip=False):
     owner clips, the difference in a pixel is the perturbation's or nearer to zero: of
     several pairs the farthest counts. clip: whether the thief clips, too.
     """
-    raw, processed = checked_pairs(raw, processed)
+    raw, processed = checked_pairs(net, raw, processed)
     difference = processed - raw
     farthest = difference.abs().argmax(dim=0, keepdim=True)
     thief = Learned(tuple(raw.shape[1:]), clip=clip).to(raw.device)
