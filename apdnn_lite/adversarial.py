@@ -41,7 +41,8 @@ def pgd(net, images, labels, epsilon, steps=10, step_size=None, norm="inf",
     perturbation = torch.zeros_like(images)
     if random_start:
         generator = random_numbers(seed)
-        uniform = torch.rand(images.shape, generator=generator, device="cpu").to(images)
+        uniform = torch.rand(images.shape, generator=generator, device="cpu",
+                             dtype=torch.float32).to(images)
         perturbation = project((2 * uniform - 1) * epsilon, epsilon, norm)
     for _ in range(steps):
         adversarial = (images + perturbation).clamp(0, 1)
