@@ -139,6 +139,7 @@ def losses(logits, labels):
     """
     check_answered(checked_logits(logits, len(labels)))
     check_classes(labels, logits.shape[1])
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     found = F.cross_entropy(logits, labels, reduction="none")
     sure = found == 0
     if sure.any():

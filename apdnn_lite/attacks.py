@@ -45,6 +45,7 @@ def brightness(net, images, shifts=SHIFTS, clip=False):
     return candidates(net, images, [Shift(value, clip) for value in shifts])
 
 
+@recording()
 def input_only(net, images, sigma, p, draws=100, seed=0, clip=False):
     """The input-only attack: guess keys. The thief has the network, images, σ and p.
 
@@ -125,8 +126,8 @@ def pair(net, images, raw, processed, width=16, activation="tanh", form="convolu
     check_images(images)
     raw, processed = checked_pairs(net, raw, processed)
     steps, batch_size = check_effort(steps, lr, batch_size)
-    channels, side = images.shape[1], images.shape[-1] if form == "dense" else None
-    thieves = []
+    channels, side, thieves = images.shape[1], images.shape[-1], []
+    side = side if form == "dense" else None
     for each in independent_seeds(seed, "tries", tries):
         thief = Generator(channels, width, activation, form, side, each, clip)
         thief = thief.to(raw.device)
@@ -156,9 +157,9 @@ def imitate(thief, raw, processed, steps, lr, batch_size, seed):
     optimizer = torch.optim.Adam(thief.parameters(), lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps)
     generator = random_numbers(seed.generate_state(1)[0])
-    count, batch = len(raw), (min(batch_size, len(raw)),)
+    batch = (min(batch_size, len(raw)),)
     for _ in range(steps):
-        index = torch.randint(count, batch, generator=generator, device="cpu")
+        index = torch.randint(len(raw), batch, generator=generator, device="cpu")
         index = index.to(raw.device)
         loss = (thief(raw[index]) - processed[index]).square().mean()
         optimizer.zero_grad(set_to_none=True)
@@ -180,7 +181,7 @@ def candidates(net, images, transforms):
 def decisiveness(logits):
     """The thief's score of a candidate: the :func:`information` of its answers.
 
-    −∞ where the network answers NaN, so that no such candidate is chosen.
+    It is −∞ if the network answers NaN, so that no such candidate is chosen.
     """
     score = information(logits).item()
     return -math.inf if math.isnan(score) else score
@@ -195,7 +196,8 @@ def information(logits):
     give everything one answer, and scores low. The criterion is that of Bridle, Heading
     and MacKay (1991) for clustering.
     """
-    log_q = logits.log_softmax(dim=1).clamp_min(-1e30)  # so that 0 log 0 is 0
+    least = torch.finfo(logits.dtype).min  # and not −∞, so that 0 log 0 is 0
+    log_q = logits.log_softmax(dim=1).clamp_min(least)
     log_mean = log_q.logsumexp(dim=0) - math.log(len(logits))  # log 0 has no gradient
     return entropy(log_mean) - entropy(log_q).mean()
 

@@ -409,6 +409,15 @@ def test_other_norms_are_refused(norm):
 
 # ---- a reader's own network and machine
 
+@pytest.mark.parametrize("numbers", [torch.float16, torch.bfloat16])
+def test_a_network_in_few_bits(numbers):
+    net, split = toy_linear(), toy_split(6)
+    exact = adversarial.loss_gradient(net, split.images, split.labels)
+    found = adversarial.loss_gradient(toy_linear().to(numbers), split.images, split.labels)
+    assert found.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(found.flatten(1), exact.flatten(1)).min() > 0.95
+
+
 def test_a_network_in_float64():
     net, split = toy_linear(), toy_split(6)
     for attack in ATTACKS.values():
