@@ -114,14 +114,12 @@ def pair(net, images, raw, processed, width=16, activation="tanh", form="convolu
 
     The thief has the network, raw images to judge their tries by, and pairs: ``raw``
     images (M, C, H, W) and the same ``processed`` by the owner. They have no label.
-    Each try trains a :class:`~apdnn_lite.transforms.Generator` of their own, from first
-    weights of
-    its own, to turn raw into processed images: the mean squared difference, by Adam
-    with a one-cycle schedule that peaks at ``lr``, ``steps`` batches of ``batch_size``
-    pairs (our choices; the source prints none).
+    Each try trains a :class:`~apdnn_lite.transforms.Generator` of their own, from new
+    first weights, to turn raw into processed images: the mean squared difference, by
+    Adam with a one-cycle schedule that peaks at ``lr``, in ``steps`` batches of
+    ``batch_size`` pairs (our choices; the source prints none).
 
-    width, activation, form, clip: of the thief's generator; the owner's may have
-        others.
+    width, activation, form, clip: of the thief's generator, not of the owner's.
     """
     check_images(images)
     raw, processed = checked_pairs(net, raw, processed)
