@@ -319,6 +319,12 @@ def test_a_step_of_l2_does_not_depend_on_the_size_of_the_gradient(scale):
     assert torch.equal(adversarial.steepest(scale * slope, "inf"), slope.sign())
 
 
+def test_each_image_takes_a_step_of_its_own_length():
+    slope = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    together = adversarial.steepest(slope * torch.tensor([1.0, 1e-30])[:, None, None, None], "2")
+    torch.testing.assert_close(together.square().sum(dim=(1, 2, 3)), torch.ones(2))
+
+
 def test_a_gradient_of_zero_moves_nothing():
     net, split = Linear(np.zeros((2, 64))), toy_split(4, classes=2)
     assert torch.equal(ap.fgsm(net, split.images, split.labels, 0.1), split.images)
