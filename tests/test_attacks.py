@@ -1,13 +1,17 @@
-"""What a thief can try. He has the network, raw images and no label."""
+"""What a thief can try. They have the network, raw images and no label."""
 
+import copy
 import inspect
 import math
+import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.overrides import TorchFunctionMode
 from toys import Devices, Linear, TinyCNN, same, softmax, state_of, toy_linear, toy_split
 
 import apdnn_lite as ap
@@ -31,7 +35,7 @@ def pairs_of(transform, count=4):
 
 
 def test_each_attack_takes_what_its_adversary_has_and_nothing_else():
-    """The threat model: the left column is what the thief was given, the right one how he goes about it."""
+    """The threat model: the left column is what the thief was given, the right one how they go about it."""
     has = {
         "direct": ({"net", "images"}, set()),
         "brightness": ({"net", "images"}, {"shifts", "clip"}),
@@ -68,7 +72,7 @@ def test_the_network_may_be_on_another_device_than_the_images(monkeypatch, attac
                                           (toy_split(4).images[:0], r"\(0, 1, 8, 8\)"),
                                           (toy_split(4).images.numpy(), "ndarray")])
 def test_what_holds_labels_or_is_no_batch_of_images_is_refused(attack, given, found):
-    with pytest.raises(ValueError, match=f"an attack takes raw images, a tensor .* and no labels; got {found}"):
+    with pytest.raises(ValueError, match=rf"images must be a tensor \(N, C, H, W\) with N ≥ 1, got .*{found}"):
         attack(toy_linear(), given)
 
 
@@ -179,7 +183,7 @@ def test_with_the_owners_seed_the_thief_does_not_get_the_owners_key(seed):
 
 
 def test_no_draws_are_refused():
-    with pytest.raises(ValueError, match="draws must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="draws must be a whole number, 1 or more, got 0"):
         attacks.input_only(toy_linear(), toy_split(2).images, 0.1, 0.2, draws=0)
 
 
@@ -189,8 +193,8 @@ def locked_linear(split, strength=12.0):
     The owner adds a perturbation δ of his own with W·δ = −strength for class 0 and 0 for the others, which the bias undoes.
     """
     features = split.images.flatten(1)
-    centred = features - features.mean(dim=0)
-    weight = torch.linalg.lstsq(centred, torch.nn.functional.one_hot(split.labels, 10).float()).solution.T * 6
+    centered = features - features.mean(dim=0)
+    weight = torch.linalg.lstsq(centered, torch.nn.functional.one_hot(split.labels, 10).float()).solution.T * 6
     wanted = torch.zeros(10)
     wanted[0] = -strength
     key = ap.Learned((1, 8, 8)).requires_grad_(False)
@@ -237,7 +241,7 @@ def test_climbing_follows_its_seed_and_each_try_starts_anew():
 
 @pytest.mark.parametrize("options", [{"tries": 0}, {"steps": 0}, {"batch_size": 0}])
 def test_nothing_to_climb_is_refused(options):
-    with pytest.raises(ValueError, match="tries, steps and batch_size must be at least 1, got"):
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must be a whole number, 1 or more, got 0"):
         attacks.climb(toy_linear(), toy_split(4).images, **options)
 
 
@@ -245,9 +249,9 @@ def test_the_pick_uses_no_label():
     """The same candidates are picked whatever the labels: access alone sees those."""
     net, split = toy_linear(), toy_split(30)
     found = attacks.input_only(net, split.images, 0.1, 0.2, draws=6)
-    relabelled = ap.Split(split.images, (split.labels + 1) % 10, split.indices)
+    relabeled = ap.Split(split.images, (split.labels + 1) % 10, split.indices)
     place = int(np.argmax(found.scores))
-    for labelled in (split, relabelled):
+    for labelled in (split, relabeled):
         result = ap.access(net, labelled, found)
         assert result.picked == result.accuracies[place] == ap.accuracy(net, labelled, found.transforms[place])
 
@@ -288,7 +292,7 @@ def test_the_pair_attack_learns_what_the_owner_does(form, width):
     found = attacks.pair(toy_linear(), unseen, raw, processed, width=width, form=form, tries=2, steps=300)
     seen_error = [(thief(raw) - processed).square().mean().sqrt() for thief in found.transforms]
     assert max(seen_error) < 0.2 * ap.perturbation_size(owner, raw).rms
-    if form == "convolutional":  # of the owner's shape: right on images he has not seen, too
+    if form == "convolutional":  # of the owner's shape: right on images they have not seen, too
         error = [(thief(unseen) - owner(unseen)).square().mean().sqrt() for thief in found.transforms]
         assert max(error) < 0.2 * ap.perturbation_size(owner, unseen).rms
     for thief in found.transforms:
@@ -326,9 +330,9 @@ def test_pairs_that_do_not_match_are_refused():
     for attack in (attacks.pair, attacks.pair_universal):
         with pytest.raises(ValueError, match=r"expected pairs, .* got \(4, 1, 8, 8\) and \(3, 1, 8, 8\)"):
             attack(toy_linear(), raw, raw, raw[:3])
-        with pytest.raises(ValueError, match=r"N ≥ 1 and no labels; got \(0, 1, 8, 8\)"):
+        with pytest.raises(ValueError, match=r"raw must be .* N ≥ 1, got Tensor of shape \(0, 1, 8, 8\)"):
             attack(toy_linear(), raw, raw[:0], raw[:0])
-    with pytest.raises(ValueError, match="tries, steps and batch_size must be at least 1, got 0, 5 and 16"):
+    with pytest.raises(ValueError, match="tries must be a whole number, 1 or more, got 0"):
         attacks.pair(toy_linear(), raw, raw, raw, tries=0, steps=5)
 
 
@@ -339,3 +343,219 @@ def test_a_matched_sigma_gives_keys_as_strong_as_the_owners_perturbation(rms, p)
     # The share of nonzero pixels of 120,000 is 2p up to 5 standard deviations, and the rms its root.
     spread = 5 * math.sqrt(2 * p * (1 - 2 * p) / key.numel()) / (2 * p)
     assert key.square().mean().item() == pytest.approx(rms ** 2, rel=spread + 1e-5)
+
+
+# ---- numbers, step by step
+
+def defaults_of(function):
+    return {name: each.default for name, each in inspect.signature(function).parameters.items()
+            if each.default is not each.empty}
+
+
+def test_the_settings_of_the_book():
+    shifts = defaults_of(attacks.brightness).pop("shifts")
+    np.testing.assert_array_equal(shifts, np.linspace(-0.2, 0.2, 17))
+    assert defaults_of(attacks.brightness)["clip"] is False
+    assert defaults_of(attacks.input_only) == {"draws": 100, "seed": 0, "clip": False}
+    assert defaults_of(attacks.climb) == {"tries": 10, "steps": 20, "lr": 0.01, "batch_size": 200, "sigma": 0.03,
+                                          "seed": 0, "clip": False}
+    assert defaults_of(attacks.pair) == {"width": 16, "activation": "tanh", "form": "convolutional", "tries": 10,
+                                         "steps": 500, "lr": 0.01, "batch_size": 16, "seed": 0, "clip": False}
+    assert defaults_of(attacks.pair_universal) == {"clip": False}
+
+
+def test_the_keys_are_those_of_the_seeds_children():
+    found = attacks.input_only(toy_linear(), toy_split(2).images, 0.1, 0.2, draws=3, seed=7)
+    for child, transform in zip(np.random.SeedSequence(7).spawn(3), found.transforms, strict=True):
+        assert torch.equal(transform.key, ap.Fixed((1, 8, 8), 0.1, 0.2, child).key)
+    again = attacks.input_only(toy_linear(), toy_split(2).images, 0.1, 0.2, draws=3, seed=np.random.SeedSequence(7))
+    assert torch.equal(again.transforms[2].key, found.transforms[2].key)
+
+
+def test_climbing_takes_the_steps_of_its_description():
+    """Adam from the thief's own noise, on batches of the thief's own: by torch's own parts."""
+    torch.manual_seed(0)
+    net, images = TinyCNN().eval(), toy_split(30).images
+    for batch_size in (7, 200):
+        found = attacks.climb(net, images, tries=2, steps=4, lr=0.02, batch_size=batch_size, sigma=0.05, seed=3)
+        for child, thief in zip(np.random.SeedSequence(3).spawn(2), found.transforms, strict=True):
+            delta = ap.Learned((1, 8, 8), 0.05, child).delta.detach().clone().requires_grad_(True)
+            optimizer = torch.optim.Adam([delta], lr=0.02)
+            generator = torch.Generator().manual_seed(int(child.generate_state(1)[0]))
+            for _ in range(4):
+                q = net(images[torch.randperm(30, generator=generator)[:batch_size]] + delta).softmax(dim=1)
+                score = (q * (q / q.mean(dim=0)).log()).sum(dim=1).mean()
+                delta.grad, = torch.autograd.grad(-score, [delta])
+                optimizer.step()
+            torch.testing.assert_close(thief.delta, delta.detach(), atol=1e-4, rtol=0)
+            assert not thief.delta.requires_grad and thief.delta.is_leaf and not thief.training
+            assert (thief.delta - ap.Learned((1, 8, 8), 0.05, child).delta).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("options", [{}, {"form": "dense", "batch_size": 3}, {"activation": "relu", "clip": True, "lr": 0.1}],
+                         ids=str)
+def test_imitating_takes_the_steps_of_its_description(options):
+    raw, processed = pairs_of(ap.Fixed((1, 8, 8), 0.3, 0.4, seed=1), 20)
+    found = attacks.pair(toy_linear(), raw, raw, processed, width=3, tries=2, steps=6, seed=4, **options)
+    form, activation, clip = options.get("form", "convolutional"), options.get("activation", "tanh"), options.get("clip", False)
+    for child, thief in zip(np.random.SeedSequence(4).spawn(2), found.transforms, strict=True):
+        own = ap.Generator(1, 3, activation, form, 8 if form == "dense" else None, child, clip)
+        optimizer = torch.optim.Adam(own.parameters(), lr=0.5)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=options.get("lr", 0.01), total_steps=6)
+        generator = torch.Generator().manual_seed(int(child.generate_state(1)[0]))
+        for _ in range(6):
+            index = torch.randint(20, (options.get("batch_size", 16),), generator=generator)
+            loss = torch.nn.functional.mse_loss(own(raw[index]), processed[index])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        assert own.settings() == thief.settings()
+        for name, tensor in state_of(own).items():
+            torch.testing.assert_close(state_of(thief)[name], tensor, atol=1e-6, rtol=1e-5)
+
+
+def test_a_batch_holds_no_more_pairs_than_there_are():
+    sizes, imitate = [], attacks.imitate
+    raw, processed = pairs_of(ap.Shift(0.1), 5)
+    thief = ap.Generator(1, 2, seed=0)
+    thief.register_forward_hook(lambda module, args, result: sizes.append(len(result)))
+    imitate(thief, raw, processed, 2, 0.01, 16, np.random.SeedSequence(0))
+    imitate(thief.requires_grad_(True), raw, processed, 1, 0.01, 3, np.random.SeedSequence(0))
+    assert sizes == [5, 5, 3]
+
+
+@given(st.floats(1e-3, 1), st.floats(0.01, 0.5))
+def test_the_matched_sigma_by_the_formula(rms, p):
+    assert attacks.matched_sigma(rms, p) == pytest.approx((rms * rms / (2 * p)) ** 0.5)
+
+
+@pytest.mark.parametrize("rms, p, name", [(0, 0.2, "rms"), (math.nan, 0.2, "rms"), (0.1, 0, "p"), (0.1, 0.6, "p")])
+def test_a_sigma_of_impossible_numbers_is_refused(rms, p, name):
+    with pytest.raises(ValueError, match=f"{name} must be a finite number above 0"):
+        attacks.matched_sigma(rms, p)
+
+
+# ---- scores
+
+@pytest.mark.parametrize("logits, expected", [
+    ([[1.0, 2.0, -math.inf], [3.0, 0.0, -math.inf]], information(np.array([[1.0, 2.0], [3.0, 0.0]]))),
+    ([[0.0, -math.inf], [-math.inf, 0.0]], math.log(2)), ([[0.0, -math.inf], [0.0, -math.inf]], 0.0),
+    ([[3e38, -3e38], [-3e38, 3e38]], math.log(2)),
+    ([[math.nan, 1.0], [0.0, 1.0]], -math.inf), ([[math.inf, 1.0], [0.0, 1.0]], -math.inf),
+    ([[-math.inf, -math.inf], [0.0, 1.0]], -math.inf)])
+def test_the_score_of_answers_at_the_edge(logits, expected):
+    logits = torch.tensor(logits, requires_grad=True)
+    assert attacks.decisiveness(logits) == pytest.approx(expected, abs=1e-6)
+    if expected > -math.inf:
+        slope, = torch.autograd.grad(attacks.information(logits), logits)
+        assert slope.isfinite().all()
+
+
+def test_a_candidate_without_answers_is_never_picked():
+    net, images = toy_linear(), toy_split(6).images
+    lost = ap.Shift(0.0)
+    lost.value = math.nan
+    found = attacks.candidates(net, images, [lost, ap.Shift(0.1), lost])
+    assert found.scores[0] == found.scores[2] == -math.inf and found.picked == 1
+    assert ap.access(net, toy_split(6), found).accuracies[::2] == (0.0, 0.0)
+
+
+# ---- what is stolen stands for itself
+
+@pytest.mark.parametrize("attack", [attacks.pair, attacks.pair_universal])
+def test_the_stolen_transform_is_frozen_and_the_owners_has_no_gradient(attack):
+    owner, images = ap.Learned((1, 8, 8), seed=1), toy_split(5).images.requires_grad_(True)
+    options = {"tries": 1, "steps": 3, "width": 2} if attack is attacks.pair else {}
+    thief, = attack(toy_linear(), images, images, owner(images), **options).transforms
+    assert owner.delta.grad is None and images.grad is None
+    for tensor in thief.parameters():
+        assert tensor.is_leaf and not tensor.requires_grad
+    copy.deepcopy(thief)
+    pickle.dumps(thief)
+    if attack is attacks.pair_universal:
+        torch.testing.assert_close(thief.delta, owner.delta.detach(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_attacks_work_where_gradients_are_switched_off(attack):
+    torch.manual_seed(0)
+    net, images = TinyCNN(), toy_split(8).images
+    expected = attack(net, images)
+    for off in (torch.no_grad, torch.inference_mode):
+        with off():
+            found = attack(net, images + 0)
+        assert found.scores == expected.scores
+        assert all(map(same, map(state_of, found.transforms), map(state_of, expected.transforms)))
+        assert not any(tensor.is_inference() for thief in found.transforms for tensor in thief.state_dict().values())
+
+
+class ElsewhereByDefault(TorchFunctionMode):
+    """As with ``torch.set_default_device("cuda")``: what is made without a device refuses the CPU's generator."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        assert not (kwargs.get("generator") is not None and kwargs.get("device") is None), f"{function} names no device"
+        return function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_what_is_drawn_names_its_device(attack):
+    with ElsewhereByDefault():
+        attack(TinyCNN(), toy_split(8).images)
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+@pytest.mark.parametrize("numbers", [torch.float64, torch.float16])
+def test_a_network_and_images_in_other_types_of_numbers(attack, numbers):
+    found = attack(toy_linear().to(numbers), toy_split(8).images.double())
+    assert len(found) >= 1 and all(map(math.isfinite, found.scores))
+
+
+# ---- what is refused
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+@pytest.mark.parametrize("change", [lambda x: (255 * x).byte(), lambda x: x > 0.5, lambda x: 255 * x, lambda x: 2 * x - 1,
+                                    lambda x: x * math.nan])
+def test_what_is_no_raw_image_is_refused(attack, change):
+    asked = []
+    net = toy_linear()
+    net.register_forward_hook(lambda *call: asked.append(call))
+    with pytest.raises(ValueError, match="images must"):
+        attack(net, change(toy_split(8).images))
+    assert not asked, "refused before anything is computed"
+
+
+def test_other_pairs_are_refused():
+    raw = toy_split(4).images
+    for attack in (attacks.pair, attacks.pair_universal):
+        with pytest.raises(ValueError, match="raw must be raw, with pixels in"):
+            attack(toy_linear(), raw, raw + 0.5, raw)
+        with pytest.raises(ValueError, match="processed must hold finite pixels"):
+            attack(toy_linear(), raw, raw, raw * math.nan)
+        with pytest.raises(ValueError, match="processed must be a tensor"):
+            attack(toy_linear(), raw, raw, None)
+    assert len(attacks.pair_universal(toy_linear(), raw, raw, raw + 0.5)) == 1, "processed images may leave the range"
+
+
+def test_nothing_to_try_is_refused():
+    images = toy_split(4).images
+    for shifts in ([], ()):
+        with pytest.raises(ValueError, match="at least one transform to try, got none"):
+            attacks.brightness(toy_linear(), images, shifts=shifts)
+    with pytest.raises(ValueError, match="at least one transform to try"):
+        attacks.candidates(toy_linear(), images, iter(()))
+
+
+@pytest.mark.parametrize("options, name", [
+    ({"tries": 0}, "tries"), ({"tries": 1.5}, "tries"), ({"steps": 0}, "steps"), ({"steps": 2.5}, "steps"),
+    ({"batch_size": 0}, "batch_size"), ({"lr": 0}, "lr"), ({"lr": math.nan}, "lr"), ({"seed": -1}, "seed"),
+    ({"seed": 1.5}, "seed")])
+def test_other_options_are_refused(options, name):
+    images = toy_split(4).images
+    for attack in (partial(attacks.climb, toy_linear(), images), partial(attacks.pair, toy_linear(), images, images, images)):
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            attack(**options)
+    if name == "seed":
+        with pytest.raises(ValueError, match="seed must be"):
+            attacks.input_only(toy_linear(), images, 0.1, 0.2, **options)

@@ -248,7 +248,7 @@ def test_mistake_9_images_normalized_outside_are_refused():
     for normalized in ((images - 0.5) / 0.5, (images - 0.2860) / 0.3530, images * 255):
         with pytest.raises(ap.DataError, match="pixels must lie in .0, 1..*pass pixels, not normalized values"):
             ap.from_arrays(normalized, labels)
-        with pytest.raises(ValueError, match="expected pixels in .0, 1."):
+        with pytest.raises(ValueError, match="pixels in .0, 1., found values"):
             ap.fgsm(toy_linear(), normalized, labels, 0.1)
 
 
