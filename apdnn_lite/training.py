@@ -227,9 +227,12 @@ class Run:
 
     def validate(self, validation):
         """The accuracies on the validation split."""
-        if self.transform is None:
-            return {"accuracy": accuracy(self.net, validation)}
-        found = access(self.net, validation, self.transform)
+        try:
+            if self.transform is None:
+                return {"accuracy": accuracy(self.net, validation)}
+            found = access(self.net, validation, self.transform)
+        except ValueError as error:  # numbers that are finite, and answers that are not
+            raise TrainingError(f"after epoch {len(self.history.epochs) + 1}: {error}") from error
         return {"authorized": found.authorized, "unauthorized": found.unauthorized}
 
     def weights(self):

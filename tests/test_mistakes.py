@@ -245,8 +245,10 @@ def test_mistake_8_augmentation_is_given_raw_images():
 
 def test_mistake_9_images_normalized_outside_are_refused():
     images, labels = TRAIN.images, TRAIN.labels
-    for normalized in ((images - 0.5) / 0.5, (images - 0.2860) / 0.3530, images * 255):
-        with pytest.raises(ap.DataError, match="pixels must lie in .0, 1..*pass pixels, not normalized values"):
+    normalizing, scaling = "pass pixels, not normalized values", "Divide pixels of 0 … 255 by 255"
+    for normalized, hint in (((images - 0.5) / 0.5, normalizing), ((images - 0.2860) / 0.3530, normalizing),
+                             (images * 255, scaling)):
+        with pytest.raises(ap.DataError, match=f"pixels must lie in .0, 1..*{hint}"):
             ap.from_arrays(normalized, labels)
         with pytest.raises(ValueError, match="pixels in .0, 1., found values"):
             ap.fgsm(toy_linear(), normalized, labels, 0.1)

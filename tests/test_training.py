@@ -457,7 +457,14 @@ def test_a_file_of_weights_is_no_checkpoint(tmp_path):
 
 # ---- what cannot go on
 
-@pytest.mark.parametrize("transform", [None, ap.Shift(float("nan"))], ids=["plain", "transform"])
+class Nowhere(ap.Transform):
+    """Adds NaN to every pixel."""
+
+    def perturbation(self, x):
+        return torch.full_like(x[:1], float("nan"))
+
+
+@pytest.mark.parametrize("transform", [None, Nowhere()], ids=["plain", "transform"])
 def test_a_loss_that_is_not_finite_stops_training(transform):
     net = TinyCNN()
     if transform is None:
@@ -953,3 +960,19 @@ def test_a_new_setting_is_one_line():
     assert made_of(More, {"warmup": 2}).warmup == 2 and "warmup = 0: epochs of a slow start" in More.__doc__
     with pytest.raises(ValueError, match="warmup must be a whole number, 0 or more, got -1"):
         made_of(More, {"warmup": -1})
+
+
+def test_answers_that_are_not_finite_stop_training_though_the_weights_are():
+    class Overflows(nn.Module):
+        """Right in training; in evaluation mode its logits are no number."""
+
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(64, 10)
+
+        def forward(self, x):
+            logits = self.fc(x.flatten(1))
+            return logits if self.training else logits * float("nan")
+
+    with pytest.raises(TrainingError, match="after epoch 1: the network's logits are NaN or infinite for 32 of 32"):
+        ap.fit(Overflows(), TRAIN, VALIDATION, epochs=2, **QUIET)
