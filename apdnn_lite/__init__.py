@@ -14,7 +14,9 @@ from .experiments import RecordError, pretrained, tables
 from .experiments.records import records
 from .losses import AntiPiracyLoss, LossTerms
 from .models import Normalize, ResNet20, SimpleCNN, count_parameters
-from .training import Augment, History, TrainingError, fit, pick_device
+from ._machine import pick_device
+from .augment import Augment
+from .training import History, Settings, TrainingError, fit
 from .transforms import Candidates, Fixed, Generator, Identity, Learned, Shift, Transform
 
 __version__ = "0.1.0"

@@ -33,21 +33,21 @@ def real_number(name, value, low=0.0, high=math.inf, *, above=False, unit=""):
 
 
 def checked_seed(seed):
-    """A seed for NumPy; raises ValueError unless it is None, a whole number from 0 up or a SeedSequence."""
+    """A seed for NumPy: None, a whole number from 0 up or a SeedSequence; else ValueError."""
     if seed is None or isinstance(seed, np.random.SeedSequence):
         return seed
     return whole_number("seed", seed, least=0)
 
 
 def describe(value):
-    """What a wrong argument is, for a message: the shape and type of a tensor, or else the type's name."""
+    """What a wrong argument is, for a message: a tensor's shape and type, or the type's name."""
     if isinstance(value, torch.Tensor | np.ndarray):
         return f"{type(value).__name__} of shape {tuple(value.shape)} and type {value.dtype}"
     return type(value).__name__
 
 
 def check_images(images, name="images", *, raw=True):
-    """Raises ValueError unless ``images`` is a float tensor (N, C, H, W), N ≥ 1, with finite pixels.
+    """Raises ValueError unless ``images`` is a float tensor (N, C, H, W), N ≥ 1, of finite pixels.
 
     raw: its pixels must lie in [0, 1], too. Processed images may leave that range.
     """
@@ -60,7 +60,8 @@ def check_images(images, name="images", *, raw=True):
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f"{name} must hold finite pixels, found values from {low:g} to {high:g}")
     if raw and not 0 <= low <= high <= 1:
-        raise ValueError(f"{name} must be raw, with pixels in [0, 1], found values from {low:g} to {high:g}")
+        raise ValueError(f"{name} must be raw, with pixels in [0, 1], found values from "
+                         f"{low:g} to {high:g}")
 
 
 def check_labels(labels, count, name="labels"):

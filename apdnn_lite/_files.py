@@ -33,8 +33,8 @@ def sha256_of(content):
 def write_whole(path, content):
     """Write bytes to a file, which is replaced as a whole or not at all; its folder is made.
 
-    Each writer has a part file of its own, so that two processes never mix; it is removed if anything
-    fails. Raises OSError, as open() does.
+    Each writer has a part file of its own, so that two processes never mix; it is removed if
+    anything fails. Raises OSError, as open() does.
     """
     path = at_home(path)
     path.parent.mkdir(parents=True, exist_ok=True)

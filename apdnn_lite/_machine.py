@@ -1,17 +1,21 @@
-"""What a network runs on: device, precision, evaluation mode and memory layout.
+"""What a network runs on: device, precision, mode and memory layout.
 
-Whatever is borrowed is given back: outside the ``with`` blocks of this module a network is as it was.
+Whatever is borrowed is given back: outside the ``with`` blocks below a network is as it was.
 """
 
 import contextlib
-import warnings
+import threading
 
 import torch
 
+from ._checks import describe
+
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-# Devices that have read a tensor of the CPU when a copy without waiting returns. Apple's "mps" reads
-# it later, when the tensor may be gone (pytorch/pytorch#189690).
+# Devices that have read a tensor of the CPU when a copy without waiting returns. Apple's "mps"
+# reads it later, when the tensor may be gone (pytorch/pytorch#189690).
 COPIES_AT_ONCE = {"cuda"}
+# torch has one random state for a process: two trainings at once would draw from each other's.
+ONE_AT_A_TIME = threading.RLock()
 
 
 # ---- device
@@ -27,8 +31,8 @@ def pick_device(device="auto"):
         found = torch.device(device)
         torch.empty(0, device=found)  # says if it is not there
     except (RuntimeError, AssertionError, TypeError, NotImplementedError):
-        here = ["cpu", *(kind for kind, module in (("cuda", torch.cuda), ("mps", torch.backends.mps))
-                         if module.is_available())]
+        others = {"cuda": torch.cuda, "mps": torch.backends.mps}
+        here = ["cpu", *(kind for kind, module in others.items() if module.is_available())]
         raise ValueError(f"there is no device {device!r} here: expected 'auto' or one of "
                          f"{', '.join(here)}") from None
     return found
@@ -41,35 +45,37 @@ def device_of(module):
 
 
 def send(tensor, device):
-    """A copy of ``tensor`` on ``device``, without waiting for what that has yet to do, where this is safe."""
+    """A copy of ``tensor`` on ``device``, without waiting for that where this is safe."""
     return tensor.to(device, non_blocking=device.type in COPIES_AT_ONCE)
 
 
 # ---- precision
 
 def pick_precision(precision, device):
-    """A torch.dtype for the arithmetic inside a network on ``device``; "auto" is the fastest it has."""
+    """A torch.dtype for the arithmetic inside a network; "auto" is the fastest on ``device``."""
     if precision not in PRECISIONS:
-        raise ValueError(f"unknown precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+        raise ValueError(f"unknown precision {precision!r}: expected one of "
+                         f"{', '.join(PRECISIONS)}")
     cuda = device.type == "cuda"
     if precision == "float16" and not cuda:
         raise ValueError(f'precision "float16" is for CUDA devices, and this one is {device.type}: '
                          'try "bfloat16", or "auto"')
-    if precision == "auto":
-        if cuda:
-            precision = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-        else:
-            precision = "bfloat16" if device.type == "cpu" and cpu_gains_by_bfloat16() else "float32"
+    if precision == "auto" and cuda:
+        has_it = torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "bfloat16" if has_it else "float16"
+    elif precision == "auto":
+        gains = device.type == "cpu" and cpu_gains_by_bfloat16()
+        precision = "bfloat16" if gains else "float32"
     return getattr(torch, precision)
 
 
 def cpu_gains_by_bfloat16():
     """Whether this processor trains faster in bfloat16 than in float32.
 
-    Decided by its name and instructions, not by a stopwatch, so that it is the same from run to run.
-    Having the instructions is not enough: two threads of an Intel Xeon with AVX512-BF16 alone trained
-    ResNet-20 at 317 images a second in bfloat16 and at 386 in float32; two of an AMD EPYC (Zen 5)
-    trained about twice as fast in bfloat16. ``benchmarks/throughput.py`` measures both.
+    Decided by its name and instructions, not by a stopwatch, so that it is the same from run to
+    run. Having the instructions is not enough: two threads of an Intel Xeon with AVX512-BF16 alone
+    trained ResNet-20 at 317 images a second in bfloat16 and at 386 in float32; two of an AMD EPYC
+    (Zen 5) trained about twice as fast in bfloat16. ``benchmarks/throughput.py`` measures both.
     """
     found = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch cannot tell
     intel = "intel" in str(found.get("cpu_name", "")).lower()
@@ -80,7 +86,7 @@ def cpu_gains_by_bfloat16():
 
 @contextlib.contextmanager
 def evaluating(*modules):
-    """Evaluation mode inside the ``with`` block; afterwards each part has the mode it had before."""
+    """Evaluation mode inside the ``with`` block; then each part has its own mode again."""
     modes = [(part, part.training) for module in modules for part in module.modules()]
     for module in modules:
         module.eval()
@@ -91,31 +97,63 @@ def evaluating(*modules):
             part.training = training
 
 
+def training_mode(module):
+    """Training mode, except for frozen parts: in evaluation mode, with nothing to train."""
+    frozen = [part for part in module.modules() if not part.training
+              and any(True for _ in part.parameters())
+              and not any(parameter.requires_grad for parameter in part.parameters())]
+    module.train()
+    for part in frozen:
+        part.eval()
+
+
 # ---- memory layout
 
-def accepts_channels_last(net, images):
-    """Whether a network takes images in the channels-last layout, which is the faster one.
+def try_network(net, images):
+    """The memory layout that a network takes, and its logits of a few images (N, C, H, W) in it.
 
-    One that flattens with ``.view`` does not. The network is asked by a trial on two of the images,
-    which leaves it as it was.
+    Channels-last is the faster one, but a network that flattens with ``.view`` does not take it.
+    It is asked by a trial in evaluation mode, which leaves it as it was, random state included.
+    Raises ValueError if it takes the images in no layout, or gives no logits (N, num_classes).
     """
-    trial = images[:2].to(device_of(net)).contiguous(memory_format=torch.channels_last)
+    images = images.detach().to(device_of(net))
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
-    with evaluating(net), torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            net(trial)
-        except RuntimeError:
-            return False
-        finally:
-            for buffer, before in buffers:
-                buffer.copy_(before)
-    return True
+    logits, reason = None, None
+    asked = torch.random.fork_rng(devices=cuda_devices(images.device))
+    with evaluating(net), torch.no_grad(), asked:
+        for layout in (torch.channels_last, torch.contiguous_format):
+            try:
+                logits = net(images.contiguous(memory_format=layout))
+                break
+            except (RuntimeError, IndexError, TypeError) as error:
+                reason = error
+            finally:
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+    if reason is not None and logits is None:
+        dtypes = {str(parameter.dtype) for parameter in net.parameters()} - {str(images.dtype)}
+        hint = f" Its parameters are {', '.join(sorted(dtypes))}: try net.float()."
+        raise ValueError(f"the network does not take images of shape {tuple(images.shape)} and "
+                         f"type {images.dtype}: {reason}.{hint if dtypes else ''}") from reason
+    if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != len(images):
+        raise ValueError(f"expected a network that returns logits, a tensor (N, num_classes); for "
+                         f"{len(images)} images it returned {describe(logits)}")
+    return layout, logits
+
+
+def accepts_channels_last(net, images):
+    """Whether a network takes images in the channels-last layout; asked by :func:`try_network`."""
+    return try_network(net, images[:2])[0] is torch.channels_last
+
+
+def cuda_devices(device):
+    """The devices, other than the CPU, whose random state work on ``device`` changes."""
+    return [device] if device.type == "cuda" else []
 
 
 @contextlib.contextmanager
 def on_loan(*modules):
-    """Modules (or None) may change device and layout inside the ``with`` block; they are given back."""
+    """Modules (or None) may change device and layout inside; both are given back."""
     modules = [module for module in modules if module is not None]
     before = [(device_of(module), layouts(module)) for module in modules]
     try:
@@ -138,3 +176,20 @@ def layouts(module):
     """The memory layout of each tensor of a module that has one to choose, by its name."""
     return {name: torch.contiguous_format if tensor.is_contiguous() else torch.channels_last
             for name, tensor in tensors_of(module) if tensor.dim() == 4}
+
+
+@contextlib.contextmanager
+def at_work(*modules, device):
+    """Training inside the ``with`` block, wherever it is called; what it borrows is given back.
+
+    Gradients are on, the caller's random state is put aside, and the modules are :func:`on_loan`.
+    """
+    with (ONE_AT_A_TIME, torch.inference_mode(False), torch.enable_grad(),
+          torch.random.fork_rng(devices=cuda_devices(device)), on_loan(*modules)):
+        yield
+
+
+def all_finite(tensors):
+    """1.0 if every number in a dict of tensors is finite, else 0.0; a tensor (1,)."""
+    checks = [tensor.isfinite().all() for tensor in tensors.values() if tensor.is_floating_point()]
+    return torch.stack(checks).all().float()[None]

@@ -7,7 +7,7 @@ grey levels. The networks are left as they were: gradients are taken with respec
 import torch
 from torch.nn import functional as F
 
-from .evaluate import device_of, evaluating
+from ._machine import device_of, evaluating
 
 
 def fgsm(net, images, labels, epsilon):

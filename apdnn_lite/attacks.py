@@ -16,7 +16,8 @@ import math
 import numpy as np
 import torch
 
-from .evaluate import device_of, evaluating, predict
+from ._machine import device_of, evaluating
+from .evaluate import predict
 from .transforms import Candidates, Fixed, Generator, Identity, Learned, Shift
 
 

@@ -4,7 +4,6 @@ Accuracies are shares in [0, 1]. Nothing here changes a network: it is put into 
 the measurement and back afterwards.
 """
 
-import contextlib
 import math
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -12,24 +11,8 @@ from statistics import fmean
 import numpy as np
 import torch
 
+from ._machine import device_of, evaluating
 from .transforms import Candidates
-
-
-@contextlib.contextmanager
-def evaluating(net):
-    """Evaluation mode inside the ``with`` block, the mode it had before afterwards."""
-    was_training = net.training
-    net.eval()
-    try:
-        yield
-    finally:
-        net.train(was_training)
-
-
-def device_of(module):
-    """The device a module's tensors are on (the CPU for one that has none)."""
-    tensors = (*module.parameters(), *module.buffers(), torch.empty(0))
-    return tensors[0].device
 
 
 @torch.no_grad()

@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from .attacks import decisiveness
-from .evaluate import device_of, predict
+from ._machine import device_of
+from .evaluate import predict
 from .figures import BLUE, VERMILION, to_picture
 from .transforms import Fixed
 

@@ -10,10 +10,11 @@ from functools import partial
 from typing import NamedTuple
 
 from .. import data
-from .._checks import real_number, whole_number
+from .._checks import real_number
 from .._machine import PRECISIONS
-from .._settings import a_seed, checked, natural, one_of, positive, setting, yes_or_no
-from ..training import Augment, Settings
+from .._settings import checked, must, setting
+from ..augment import Augment
+from ..training import Settings
 from ..transforms import Generator
 
 SIZES = ("mini", "full")
@@ -42,7 +43,7 @@ def checked_name(dataset, network, transform, size="mini", seed=0):
                                ("transform", transform, TRANSFORMS), ("size", size, SIZES)):
         if value not in known:
             raise ValueError(f"unknown {what} {value!r}: expected one of {', '.join(known)}")
-    return Name(dataset, size, network, transform, a_seed("seed", seed))
+    return Name(dataset, size, network, transform, must.be_a_seed("seed", seed))
 
 
 def image_shape(dataset):
@@ -63,19 +64,19 @@ class Recipe(Settings):
 
     # Every machine has float32, so that a record can be made again anywhere.
     precision: str = setting("float32", "inside the network; auto is the fastest of the device",
-                             one_of(*PRECISIONS))
-    crop: int = setting(0, "augmentation: pixels an image may move each way", natural)
-    flip: bool = setting(False, "augmentation: whether images may be mirrored", yes_or_no)
-    alpha: float = setting(1.0, "α, the weight of E_p in the loss", real_number)
-    beta: float = setting(2.0, "β, the weight of E_r", real_number)
-    gamma: float = setting(0.01, "γ, the weight of ‖x_p − x_r‖₂²", real_number)
-    sigma: float = setting(0.1, "σ of a fixed key, in pixels of [0, 1]", positive)
+                             must.be_one_of(*PRECISIONS))
+    crop: int = setting(0, "augmentation: pixels an image may move each way", must.be_natural)
+    flip: bool = setting(False, "augmentation: whether images may be mirrored", must.be_bool)
+    alpha: float = setting(1.0, "α, the weight of E_p in the loss", must.not_be_negative)
+    beta: float = setting(2.0, "β, the weight of E_r", must.not_be_negative)
+    gamma: float = setting(0.01, "γ, the weight of ‖x_p − x_r‖₂²", must.not_be_negative)
+    sigma: float = setting(0.1, "σ of a fixed key, in pixels of [0, 1]", must.be_positive)
     p: float = setting(0.2, "probability of +σ, and of −σ, in a pixel of a fixed key",
                        partial(real_number, high=0.5, above=True))
-    width: int = setting(16, "of the generator's middle layer", whole_number)
-    activation: str = setting("tanh", "of the generator", one_of(*Generator.ACTIVATIONS))
+    width: int = setting(16, "of the generator's middle layer", must.be_whole)
+    activation: str = setting("tanh", "of the generator", must.be_one_of(*Generator.ACTIVATIONS))
     generator_start: float = setting(1.0, "factor on the first weights of the generator's last "
-                                     "layer", positive)
+                                     "layer", must.be_positive)
 
 
 # What a record holds of a recipe. Crop and flip say what the augmentation is, the name says the

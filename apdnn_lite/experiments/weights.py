@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from .. import _files, data
+from .._checkpoint import tensors_under
 from ..models import ResNet20, SimpleCNN
-from ..training import tensors_under
 from ..transforms import Fixed, Generator, Learned, Transform
 from .records import RecordError, archive_of
 from .recipes import checked_name, image_shape
