@@ -7,11 +7,36 @@ runs → thief → tables → reproduce → commands → cli.
 from .. import data as sets
 from . import recipes, records, reproduce, runs, tables, thief, weights
 from .provenance import device_name, environment, processor_name
-from .recipes import (EXCEPTIONS, FULL_RECIPES, NETWORKS, RECIPES, SETTINGS, TRANSFORMS, Name, Recipe,
-                      checked_name, image_shape, reasons, recipe_of)
-from .records import (RECORDS, SHIPPED, SWEEPS, Archive, RecordError, all_records, content_sha256,
-                      departures, name_of, own_folder, read_record, recorded, sweep_folder,
-                      write_record)
+from .recipes import (
+    EXCEPTIONS,
+    FULL_RECIPES,
+    NETWORKS,
+    RECIPES,
+    SETTINGS,
+    TRANSFORMS,
+    Name,
+    Recipe,
+    checked_name,
+    image_shape,
+    reasons,
+    recipe_of,
+)
+from .records import (
+    RECORDS,
+    SHIPPED,
+    SWEEPS,
+    Archive,
+    RecordError,
+    all_records,
+    content_sha256,
+    departures,
+    name_of,
+    own_folder,
+    read_record,
+    recorded,
+    sweep_folder,
+    write_record,
+)
 from .runs import run, run_to_the_end, sweep
 from .tables import AcrossSeeds, across_seeds
 from .thief import run_attacks

@@ -50,7 +50,7 @@ def message_of(error):
 
 
 def let_go(stream):
-    """Send what is still to be written nowhere if it cannot be written, or Python would complain at the end."""
+    """Forget what cannot be written any more: Python would complain of it at its end."""
     try:
         stream.flush()
     except OSError:
@@ -69,7 +69,8 @@ def parser():
     named = argparse.ArgumentParser(add_help=False)
     for what, values in (("dataset", CLASSES), ("network", NETWORKS), ("transform", TRANSFORMS)):
         named.add_argument(what, choices=values, metavar=what.upper(), help=", ".join(values))
-    named.add_argument("--size", choices=SIZES, default="mini", help="of the data set (default: mini)")
+    named.add_argument("--size", choices=SIZES, default="mini",
+                       help="of the data set (default: mini)")
     named.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED",
                        help="one run for each (default: 0)")
     device = argparse.ArgumentParser(add_help=False)
@@ -85,8 +86,8 @@ def parser():
                   "come with the package)")
     shipped = folder("of records and weights (default: those that come with the package)")
     shown = argparse.ArgumentParser(add_help=False, parents=[shipped])
-    shown.add_argument("--with-shipped", action="store_true", help="your own (or those of --folder) "
-                       "together with those that come with the package")
+    shown.add_argument("--with-shipped", action="store_true", help="your own, or those of "
+                       "--folder, together with those that come with the package")
 
     def command(name, function, text, *parents):
         sub = known.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".",

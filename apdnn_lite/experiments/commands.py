@@ -9,8 +9,8 @@ from pathlib import Path
 from .. import data, export, figures
 from .._machine import pick_device
 from ..evaluate import count_correct
-from .records import SHIPPED, Archive, RecordError, name_of, own_folder
 from .recipes import Recipe, checked_name, image_shape
+from .records import SHIPPED, Archive, RecordError, name_of, own_folder
 from .reproduce import listing, make_missing, missing_cells
 from .runs import run_to_the_end, sweep
 from .tables import cells, owners, report
@@ -30,7 +30,7 @@ def names(options):
 
 
 def both(options):
-    """The folder that is named alone, or the user's own records and the shipped ones behind them."""
+    """The folder that is named, alone; or the user's own records with the shipped ones behind."""
     return Archive(options.folder) if options.folder else Archive(own_folder(), SHIPPED)
 
 
@@ -118,7 +118,8 @@ def reproduce(options):
     if missing_cells(options.table, wanted, archive):
         return 130  # stopped with Ctrl-C
     where = f"--folder {options.folder}" if options.folder else "--with-shipped"
-    print(f"All {len(wanted)} are recorded. `python -m apdnn_lite report {where}` prints the tables.")
+    print(f"All {len(wanted)} are recorded. `python -m apdnn_lite report {where}` prints the "
+          "tables.")
     return 0
 
 
@@ -179,7 +180,7 @@ def summary(record):
 
 
 def on_validation(record):
-    """What a run measured on the validation split after its last epoch, and its perturbation's size."""
+    """What a run measured on the validation split at its end, and the perturbation's size."""
     came_out = record["came_out"]
     last = came_out["validation"][-1]
     measured = ", ".join(f"{what} {last[what]:.2%}"

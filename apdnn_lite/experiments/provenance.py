@@ -31,7 +31,8 @@ def in_own_repository():
     An installed package may lie inside somebody else's repository, whose commit says nothing of it.
     """
     top = git("rev-parse", "--show-toplevel")
-    return bool(top) and Path(top).resolve() == PACKAGE.parent and bool(git("ls-files", "--", "__init__.py"))
+    kept = git("ls-files", "--", "__init__.py")
+    return bool(top and kept) and Path(top).resolve() == PACKAGE.parent
 
 
 def git(*command):
@@ -49,7 +50,8 @@ def processor_name():
     """The processor's name as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(line.split(":", 1)[1].strip() for line in lines
+                    if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 

@@ -119,8 +119,8 @@ CHOICES = {
 }
 # On the full sets they change to what was found there.
 RESNET_KEY = {
-    "sigma": Choice(0.025, "σ = 0.1 cost the owner 1.1 points on Fashion-MNIST, 0.05 and 0.025 half "
-                    "of that (sweep over sigma), so it is the smallest."),
+    "sigma": Choice(0.025, "σ = 0.1 cost the owner 1.1 points on Fashion-MNIST, 0.05 and 0.025 "
+                    "half of that (sweep over sigma), so it is the smallest."),
     "p": Choice(0.05, "With σ = 0.025 on Fashion-MNIST, p = 0.05 cost the owner 0.2 points where "
                 "p = 0.2 cost 0.6, and withstood most guesses (sweep over p)."),
 }
@@ -160,8 +160,8 @@ FULL_CHOICES = {
         "p": Choice(0.2, "0.05 gained nothing (sweep over p)."),
         "precision": Choice("auto", FASTEST)},
     ("fashion_mnist", "resnet20"): {
-        "epochs": Choice(12, HALF + " With a fixed key it was still a point behind its own baseline "
-                         "after ten (a trial without a record)."),
+        "epochs": Choice(12, HALF + " With a fixed key it was still a point behind its own "
+                         "baseline after ten (a trial without a record)."),
         **RESNET_KEY, "precision": Choice("auto", FASTEST)},
     ("cifar10", "resnet20"): PHOTOGRAPHS,
     ("cifar10_jpeg", "resnet20"): PHOTOGRAPHS,

@@ -205,7 +205,7 @@ def own_folder(kind="records"):
 
 
 def sweep_folder(setting, value, folder=None):
-    """Where the records of one value of a sweep lie, by default those that come with the package."""
+    """Where the records of one value of a sweep lie, by default the package's."""
     return (SWEEPS if folder is None else _files.at_home(folder)) / f"{setting}={value}"
 
 

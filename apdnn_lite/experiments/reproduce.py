@@ -1,12 +1,12 @@
-"""Make the source's tables again: which cells are recorded, how long the others take, and running them."""
+"""Make the source's tables again: what is missing, how long it takes, and running it."""
 
 import time
 from dataclasses import replace
 from itertools import product
 
 from .. import data
-from .records import archive_of, name_of
 from .recipes import image_shape, recipe_of, training_images
+from .records import archive_of, name_of
 from .runs import run_to_the_end
 from .tables import TRANSFORMS
 from .thief import THIEF_IMAGES, run_attacks

@@ -12,8 +12,8 @@ from ..losses import AntiPiracyLoss
 from ..training import fit
 from ..transforms import Fixed
 from .provenance import device_name, environment
-from .records import Archive, RecordError, archive_of, departures, own_folder, sweep_folder
 from .recipes import SETTINGS, WITHOUT_EFFECT, fit_settings, recipe_of, recorded_settings
+from .records import Archive, RecordError, archive_of, departures, own_folder, sweep_folder
 from .weights import build, make_transform, save_weights
 
 SWEEP_DRAWS = 20  # keys that a thief guesses against a fixed transform in a sweep
@@ -44,7 +44,8 @@ def run(name, archive=None, device="auto", checkpoint=None, progress=True, keep_
     sets = data.load(name.dataset, name.size)
     shape = tuple(sets.train.images.shape[1:])
     torch.manual_seed(name.seed)
-    net = build(name.network, shape[0], len(sets.classes), shape[1]).to(device)  # measured there, too
+    net = build(name.network, shape[0], len(sets.classes), shape[1])
+    net = net.to(device)  # measured there, too
     transform = make_transform(name.transform, shape, recipe, name.seed)
     history = fit(net, sets.train, sets.validation, transform=transform,
                   loss=transform and AntiPiracyLoss(recipe.alpha, recipe.beta, recipe.gamma),
@@ -163,6 +164,6 @@ def sweep(name, setting, values, folder=None, device="auto", progress=True):
             if others:
                 raise RecordError(
                     f"{holder.path(name)} was recorded when the recipe was another ({others}): "
-                    f"expected a run that differs from the recipe in {setting} alone. Move it away, "
-                    "or sweep into another folder.")
+                    f"expected a run that differs from the recipe in {setting} alone. Move it "
+                    "away, or sweep into another folder.")
         yield record

@@ -8,8 +8,8 @@ import statistics
 from typing import NamedTuple
 
 from .._checks import whole_number
-from .records import archive_of
 from .recipes import NETWORKS, Name, checked_name, image_shape, recipe_of
+from .records import archive_of
 from .thief import result_of
 from .weights import load_network, make_transform
 
@@ -50,7 +50,7 @@ LABELS = {"direct": "direct piracy", "brightness": "brightness, 17 shifts",
 # ---- figures over seeds, and of attacks
 
 class AcrossSeeds(NamedTuple):
-    """Mean and sample standard deviation (None for a single seed) of an accuracy; how many seeds."""
+    """Mean and sample standard deviation (None for one seed) of an accuracy, and the seeds."""
 
     mean: float
     sd: float | None
@@ -128,7 +128,7 @@ def owners(dataset, network="resnet20", archive=None):
 
     Transforms are those of the recorded networks of seed 0 whose weights are stored; the fixed one
     needs no training, so that where it is not recorded it is drawn as a run would draw it.
-    archive: an :class:`Archive` or the path of its folder, by default of what comes with the package.
+    archive: an :class:`Archive` or the path of its folder, by default the package's.
     """
     archive, found, missing = archive_of(archive), {}, []
     for transform in TRANSFORMS:
@@ -146,7 +146,7 @@ def owners(dataset, network="resnet20", archive=None):
 # ---- the report
 
 class Ours(NamedTuple):
-    """A number of ours: over several seeds mean and sd, for one its interval for the test images."""
+    """A number of ours: over several seeds mean and sd, for one the interval of its images."""
 
     across: AcrossSeeds
     interval: tuple | None
@@ -160,8 +160,14 @@ class Ours(NamedTuple):
         return f"{100 * mean:.2f}{low_high}"
 
 
+def ours_of(records, what):
+    """Our number for what several records say of their test."""
+    interval = records[0]["came_out"]["test"][what]["interval"] if len(records) == 1 else None
+    return Ours(across_seeds(records, what), interval)
+
+
 def table_1(folder=None):
-    """The rows of Table 1, as dicts: the source's numbers (or None), the records and, if any, ours."""
+    """The rows of Table 1: dicts of the source's numbers (or None), the records and ours."""
     archive, rows = archive_of(folder), []
     copied = bool(archive.seeds(cell(*JPEG, "baseline")))
     copy = {JPEG: PAPER_1["cifar10", "resnet20"]} if copied else {}
@@ -171,8 +177,7 @@ def table_1(folder=None):
             records = [record for record in archive.seeds(cell(dataset, network, transform))
                        if "test" in record["came_out"]]  # that of a sweep has none
             baseline = transform == "baseline"
-            ours = [Ours(across_seeds(records, what), records[0]["came_out"]["test"][what]["interval"]
-                         if len(records) == 1 else None)
+            ours = [ours_of(records, what)
                     for what in (("accuracy",) if baseline else ("authorized", "unauthorized"))
                     if records]
             rows.append({"dataset": dataset, "network": network, "transform": transform,
@@ -181,7 +186,7 @@ def table_1(folder=None):
 
 
 def table_2(folder=None):
-    """The rows of Table 2; ours are mean, best and the thief's pick, by the width of the generator."""
+    """The rows of Table 2; ours are mean, best and the thief's pick, by the thief's width."""
     archive, rows = archive_of(folder), []
     attacked = {transform: archive.seeds(cell(*TABLE_2, transform), attacks=True)
                 for transform in (*TRANSFORMS, *CLIPPED)}

@@ -13,8 +13,8 @@ from .. import _files, data
 from .._checkpoint import tensors_under
 from ..models import ResNet20, SimpleCNN
 from ..transforms import Fixed, Generator, Learned, Transform
-from .records import RecordError, archive_of
 from .recipes import checked_name, image_shape
+from .records import RecordError, archive_of
 
 KINDS = {"fixed": Fixed, "fixed-clipped": Fixed, "learned": Learned, "generator": Generator}
 
@@ -52,7 +52,7 @@ def save_weights(path, net, transform):
 
 
 class Pretrained(NamedTuple):
-    """A trained network in evaluation mode, the owner's transform (None for a baseline), and the record."""
+    """A trained network in evaluation mode, the owner's transform (or None), and the record."""
 
     net: torch.nn.Module
     transform: Transform | None
