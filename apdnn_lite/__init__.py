@@ -5,12 +5,13 @@ Chen and Wu (2018). Data flows one way: data → transforms → models → losse
 adversarial → attacks → experiments → export → tables → figures and widgets.
 """
 
-from . import adversarial, attacks, experiments, export, figures, tables, widgets
+from . import adversarial, attacks, experiments, export, figures, widgets
 from .adversarial import fgsm, pgd, universal
 from .data import DataError, Dataset, Split, from_arrays, from_folder, load
 from .evaluate import (Access, AttackResult, PerturbationSize, access, accuracy, binomial_interval, confusion,
                        perturbation_size, predict)
-from .experiments import RecordError, pretrained, records
+from .experiments import RecordError, pretrained, tables
+from .experiments.records import records
 from .losses import AntiPiracyLoss, LossTerms
 from .models import Normalize, ResNet20, SimpleCNN, count_parameters
 from ._machine import pick_device

@@ -6,8 +6,21 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from toys import (QUIET, Blind, Learnable, TinyCNN, Watched, cross_entropy, softmax, squared_norm, state_of, toy_linear,
-                  toy_set, toy_split, true_probability)
+from toys import (
+    QUIET,
+    Blind,
+    Learnable,
+    TinyCNN,
+    Watched,
+    cross_entropy,
+    softmax,
+    squared_norm,
+    state_of,
+    toy_linear,
+    toy_set,
+    toy_split,
+    true_probability,
+)
 
 import apdnn_lite as ap
 from apdnn_lite import experiments
@@ -185,7 +198,7 @@ def test_mistake_7_fit_has_no_parameter_for_the_test_split():
 
 
 def test_mistake_7_a_run_reads_the_test_split_only_after_fit_has_returned(monkeypatch, tmp_path):
-    small, events, fit = toy_set(), [], experiments.fit
+    small, events, fit = toy_set(), [], experiments.runs.fit
 
     class Spy:
         """The data set, noting when its test split is read."""
@@ -203,8 +216,8 @@ def test_mistake_7_a_run_reads_the_test_split_only_after_fit_has_returned(monkey
         events.append("fit returns")
         return history
 
-    monkeypatch.setattr(experiments.sets, "load", lambda *name: Spy())
-    monkeypatch.setattr(experiments, "fit", watched_fit)
+    monkeypatch.setattr(ap.data, "load", lambda *name: Spy())
+    monkeypatch.setattr(experiments.runs, "fit", watched_fit)
     name = experiments.checked_name("fashion_mnist", "resnet20", "fixed")
     experiments.run(name, tmp_path, "cpu", progress=False, recipe=experiments.Recipe(epochs=1, batch_size=20))
     assert events[:2] == ["fit begins", "fit returns"] and "test" in events[2:]

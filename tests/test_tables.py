@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from toys import press_ctrl_c, toy_set
 
-from apdnn_lite import __main__ as cli
-from apdnn_lite import data, experiments, tables
-from apdnn_lite.experiments import Name, RecordError
+import apdnn_lite as ap
+from apdnn_lite import _files, data, experiments, tables
+from apdnn_lite.experiments import Archive, Name, RecordError, cli, recipes, thief
+from apdnn_lite.experiments import reproduce as again
 
 QUICK = experiments.Recipe(epochs=2, batch_size=20, crop=1)
 
@@ -21,10 +22,11 @@ def tiny(monkeypatch, tmp_path):
     """Small data, short training, few draws, and a cache and a folder of records of the test's own."""
     small = dataclasses.replace(toy_set(), size="full")
     monkeypatch.setattr(data, "load", lambda *arguments: small)
-    monkeypatch.setattr(data, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(experiments, "FULL_RECIPES", {key: QUICK for key in experiments.FULL_RECIPES})
-    monkeypatch.setattr(experiments, "PAIRS", (1, 3))
-    monkeypatch.setattr(experiments, "SHARES", (0.5,))
+    monkeypatch.setattr(_files, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(_files, "data_folder", lambda: tmp_path / "own")
+    monkeypatch.setattr(recipes, "FULL_RECIPES", {key: QUICK for key in recipes.FULL_RECIPES})
+    monkeypatch.setattr(thief, "PAIRS", (1, 3))
+    monkeypatch.setattr(thief, "SHARES", (0.5,))
     return tmp_path / "records"
 
 
@@ -33,7 +35,7 @@ def reproduce(tiny, *more, table="table1", only="fashion_mnist/resnet20/fixed"):
 
 
 def path_of_part(name, folder):
-    return tables.path_of(name, "table2", folder).with_suffix(".unfinished")
+    return Archive(folder).path(name, attacks=True).with_suffix(".unfinished")
 
 
 def files(folder):
@@ -123,7 +125,7 @@ def test_reproduce_runs_what_is_missing_and_report_prints_it(tiny, capsys):
     capsys.readouterr()
     assert cli.main(["report", "--folder", str(tiny)]) == 0
     text = capsys.readouterr().out
-    record = experiments.records("fashion_mnist", "resnet20", "fixed", "full", folder=tiny)[0]["came_out"]["test"]
+    record = ap.records("fashion_mnist", "resnet20", "fixed", "full", folder=tiny)[0]["came_out"]["test"]
     row, = (line for line in text.splitlines() if line.startswith("fashion_mnist resnet20 fixed "))
     low, high = record["authorized"]["interval"]
     assert f"{100 * record['authorized']['accuracy']:.2f} [{100 * low:.1f}, {100 * high:.1f}]" in row
@@ -136,7 +138,7 @@ def test_reproduce_runs_what_is_missing_and_report_prints_it(tiny, capsys):
 
 def test_over_several_seeds_the_report_gives_mean_and_deviation(tiny, capsys):
     assert reproduce(tiny, "--seeds", "2", only="mnist/simple_cnn/baseline") == 0
-    runs = experiments.records("mnist", "simple_cnn", "baseline", "full", folder=tiny)
+    runs = ap.records("mnist", "simple_cnn", "baseline", "full", folder=tiny)
     ours = experiments.across_seeds(runs, "accuracy")
     row, = (line for line in tables.report(tiny).splitlines() if line.startswith("mnist simple_cnn baseline"))
     assert f" {100 * ours.mean:.2f} ± {100 * ours.sd:.2f} " in row and row.endswith(" 2") and "[" not in row
@@ -151,7 +153,7 @@ def test_nothing_is_printed_that_has_no_record(tmp_path):
 
 def test_clipped_training_has_a_row_without_a_figure_of_the_source(tiny):
     assert reproduce(tiny, only="fashion_mnist/resnet20/fixed-clipped") == 0
-    test = experiments.records("fashion_mnist", "resnet20", "fixed-clipped", "full", folder=tiny)[0]["came_out"]["test"]
+    test = ap.records("fashion_mnist", "resnet20", "fixed-clipped", "full", folder=tiny)[0]["came_out"]["test"]
     line, = (line for line in tables.report(tiny).splitlines() if line.startswith("fashion_mnist resnet20 fixed-clipped "))
     numbers = [float(number) for number in re.findall(r"\d+\.\d\d\b", line)]
     assert numbers == [round(100 * test[what]["accuracy"], 2) for what in ("authorized", "unauthorized")]
@@ -160,13 +162,15 @@ def test_clipped_training_has_a_row_without_a_figure_of_the_source(tiny):
 # ---- the picture
 
 def test_the_picture_shows_what_is_recorded_and_says_what_is_not(tiny, tmp_path, capsys):
-    draw = lambda file: cli.main(["picture", "fashion_mnist", "--folder", str(tiny), "--to", str(file)])  # noqa: E731
+    def draw(file):
+        return cli.main(["picture", "fashion_mnist", "--folder", str(tiny), "--to", str(file)])
+
     assert draw(tmp_path / "one.png") == 0
     out = capsys.readouterr().out
     assert "processed by fixed\n" in out and "not trained yet: learned, generator" in out
     assert reproduce(tiny, only="fashion_mnist/resnet20/learned") == 0
-    owners, missing = tables.owners("fashion_mnist", folder=tiny)
-    trained = experiments.pretrained("fashion_mnist", "resnet20", "learned", "full", folder=tiny).transform
+    owners, missing = tables.owners("fashion_mnist", archive=tiny)
+    trained = ap.pretrained("fashion_mnist", "resnet20", "learned", "full", folder=tiny).transform
     assert list(owners) == ["fixed", "learned"] and missing == ["generator"]
     assert torch.equal(owners["learned"].delta, trained.delta)
     assert (tmp_path / "one.png").read_bytes()[1:4] == b"PNG"
@@ -180,7 +184,7 @@ def test_the_picture_shows_what_is_recorded_and_says_what_is_not(tiny, tmp_path,
 
 def test_the_fixed_transform_of_a_picture_is_the_one_that_a_run_would_draw(tiny):
     assert reproduce(tiny, only="fashion_mnist/resnet20/fixed") == 0
-    drawn, recorded = (tables.owners("fashion_mnist", folder=folder)[0]["fixed"] for folder in (tiny / "empty", tiny))
+    drawn, recorded = (tables.owners("fashion_mnist", archive=folder)[0]["fixed"] for folder in (tiny / "empty", tiny))
     assert torch.equal(drawn.key, recorded.key)
 
 
@@ -203,7 +207,7 @@ def test_a_stopped_cell_goes_on_after_its_last_finished_epoch(tiny, monkeypatch)
 def test_a_stopped_attack_goes_on_after_the_last_finished_one(tiny, monkeypatch):
     assert reproduce(tiny, only="fashion_mnist/resnet20/learned") == 0
     name = tables.cells("table2", "fashion_mnist/resnet20/learned")[0]
-    seen, measure = [], experiments.access
+    seen, measure = [], thief.access
 
     def stop(net, test, guesses):
         seen.append(len(guesses.transforms))
@@ -211,11 +215,11 @@ def test_a_stopped_attack_goes_on_after_the_last_finished_one(tiny, monkeypatch)
             raise KeyboardInterrupt
         return measure(net, test, guesses)
 
-    monkeypatch.setattr(experiments, "access", stop)
+    monkeypatch.setattr(thief, "access", stop)
     with pytest.raises(KeyboardInterrupt):
-        list(tables.reproduce("table2", [name], tiny, "cpu", draws=2, tries=2))
-    assert path_of_part(name, tiny).exists() and not tables.path_of(name, "table2", tiny).exists()
-    record, = tables.reproduce("table2", [name], tiny, "cpu", draws=2, tries=2)
+        list(again.make_missing("table2", [name], tiny, "cpu", draws=2, tries=2))
+    assert path_of_part(name, tiny).exists() and not Archive(tiny).path(name, attacks=True).exists()
+    record, = again.make_missing("table2", [name], tiny, "cpu", draws=2, tries=2)
     assert len(seen) == len(record["came_out"]) + 1, "a finished attack was run again"
     assert not list(tiny.rglob("*.unfinished"))
     whole = experiments.run_attacks(name, tiny, 2, 2, "cpu")
@@ -224,7 +228,7 @@ def test_a_stopped_attack_goes_on_after_the_last_finished_one(tiny, monkeypatch)
 
 def test_pairs_of_a_full_set_are_all_official_training_images(tiny):
     assert reproduce(tiny, only="fashion_mnist/resnet20/generator") == 0
-    record, = tables.reproduce("table2", tables.cells("table2", "fashion_mnist/resnet20/generator"), tiny, "cpu",
+    record, = again.make_missing("table2", tables.cells("table2", "fashion_mnist/resnet20/generator"), tiny, "cpu",
                                draws=2, tries=2)
     small = data.load()
     half = round(0.5 * (len(small.train) + len(small.validation)))
@@ -235,7 +239,7 @@ def test_other_epochs_need_a_folder_of_their_own(tiny, capsys):
     assert cli.main(["reproduce", "table1", "--only", "mnist", "--epochs", "1"]) == 1
     assert "name a folder for it" in capsys.readouterr().err
     assert reproduce(tiny, "--epochs", "1", only="mnist/simple_cnn/baseline") == 0
-    record, = experiments.records("mnist", "simple_cnn", "baseline", "full", folder=tiny)
+    record, = ap.records("mnist", "simple_cnn", "baseline", "full", folder=tiny)
     assert record["asked"]["recipe"]["epochs"] == 1 == len(record["came_out"]["validation"])
 
 
@@ -253,27 +257,31 @@ def test_the_list_says_what_is_recorded_and_how_long_the_rest_takes(tiny, capsys
 
 def test_estimates_go_by_passes_epochs_and_images(tmp_path):
     name = Name("fashion_mnist", "full", "resnet20", "fixed", 0)
-    recipe = dataclasses.asdict(experiments.recipe_of(name))
-    write = lambda name, seconds, epochs: experiments.write_record(  # noqa: E731
-        experiments.record_path(name, tmp_path), {**name._asdict(), "recipe": recipe | {"epochs": epochs}}, {}, {"seconds": seconds})
-    assert tables.seconds_for(name, "table1", tmp_path) is None
+    recipe = recipes.recorded_settings(experiments.recipe_of(name))
+    archive = Archive(tmp_path)
+
+    def write(name, seconds, epochs):
+        archive.write(name, {"recipe": recipe | {"epochs": epochs}}, {}, {"seconds": seconds})
+
+    assert again.seconds_for(name, "table1", tmp_path) is None
     other = experiments.recipe_of(name._replace(dataset="cifar10", transform="learned")).epochs
     write(name._replace(dataset="cifar10", transform="learned"), 100.0, other)
-    assert tables.seconds_for(name, "table1", tmp_path) == pytest.approx(
+    assert again.seconds_for(name, "table1", tmp_path) == pytest.approx(
         100 * recipe["epochs"] / other * 55 / 45 * (28 / 32) ** 2), "by another data set, where there is nothing nearer"
     write(name._replace(size="mini", transform="baseline"), 100.0, recipe["epochs"])
-    assert tables.seconds_for(name, "table1", tmp_path) == pytest.approx(100 * 2 * 5.5)
+    assert again.seconds_for(name, "table1", tmp_path) == pytest.approx(100 * 2 * 5.5)
     write(name._replace(transform="generator"), 100.0, 2 * recipe["epochs"])
-    assert tables.seconds_for(name, "table1", tmp_path) == pytest.approx(50)
-    assert tables.seconds_for(name._replace(transform="baseline"), "table1", tmp_path) == pytest.approx(25)
+    assert again.seconds_for(name, "table1", tmp_path) == pytest.approx(50)
+    assert again.seconds_for(name._replace(transform="baseline"), "table1", tmp_path) == pytest.approx(25)
 
-    attacked = lambda name, seconds: experiments.write_record(  # noqa: E731
-        tables.path_of(name, "table2", tmp_path), name._asdict(), {}, {"seconds": seconds})
-    assert tables.seconds_for(name, "table2", tmp_path) is None
+    def attacked(name, seconds):
+        archive.write(name, {"network_record_sha256": "0"}, {}, {"seconds": seconds}, attacks=True)
+
+    assert again.seconds_for(name, "table2", tmp_path) is None
     attacked(name._replace(size="mini"), 10.0)
-    assert tables.seconds_for(name, "table2", tmp_path) == pytest.approx(30), "12,000 images a candidate instead of 4,000"
+    assert again.seconds_for(name, "table2", tmp_path) == pytest.approx(30), "12,000 images a candidate instead of 4,000"
     attacked(name, 20.0)
-    assert tables.seconds_for(name, "table2", tmp_path) == pytest.approx(20)
+    assert again.seconds_for(name, "table2", tmp_path) == pytest.approx(20)
 
 
 def test_a_damaged_record_is_an_error_and_not_a_gap(tiny):
@@ -288,7 +296,7 @@ def test_a_damaged_record_is_an_error_and_not_a_gap(tiny):
 
 def test_last_and_selected_weights_are_both_measured(tiny):
     assert reproduce(tiny, only="fashion_mnist/resnet20/learned") == 0
-    record, = experiments.records("fashion_mnist", "resnet20", "learned", "full", folder=tiny)
+    record, = ap.records("fashion_mnist", "resnet20", "learned", "full", folder=tiny)
     scores = [epoch["authorized"] - epoch["unauthorized"] for epoch in record["came_out"]["validation"]]
     selected = record["came_out"]["selected"]
     assert selected["epoch"] == scores.index(max(scores)) + 1
@@ -302,3 +310,48 @@ def test_the_jpeg_copy_has_a_row_of_its_own_and_leaves_cifar10_missing(tiny):
     lines = tables.report(tiny).splitlines()
     assert [line.split()[:3] for line in lines if "90.74" in line] == [["cifar10_jpeg", "resnet20", "baseline"]]
     assert "cifar10 resnet20 baseline" in lines[-1]
+
+
+def test_what_comes_with_the_package_is_not_run_again_unless_a_folder_is_named(tiny, capsys):
+    command = ["reproduce", "table1", "--only", "mnist/simple_cnn/baseline", "--seeds", "4"]
+    assert cli.main([*command, "--device", "cpu"]) == 0
+    assert "All 4 are recorded. `python -m apdnn_lite report --with-shipped`" in capsys.readouterr().out
+    assert files(tiny.parent / "own") == ["records/mnist-full/simple_cnn/baseline/seed3.json"]
+    assert cli.main([*command, "--list"]) == 0
+    assert capsys.readouterr().out.count(" recorded ") == 4
+    assert cli.main([*command, "--list", "--folder", str(tiny)]) == 0
+    assert capsys.readouterr().out.count(" missing ") == 4
+    seeds = {}
+    for more in ([], ["--with-shipped"]):
+        assert cli.main(["report", *more]) == 0
+        row, = (line for line in capsys.readouterr().out.splitlines()
+                if line.startswith("mnist simple_cnn baseline"))
+        seeds[tuple(more)] = row.split()[-1]
+    assert seeds == {(): "3", ("--with-shipped",): "4"}
+
+
+def test_records_without_a_test_are_in_no_table(tmp_path):
+    name = tables.cell("mnist", "simple_cnn", "baseline")
+    Archive(tmp_path).write(name, {"recipe": {}}, {"validation": [{"accuracy": 0.5}]}, {"seconds": 1})
+    assert not any(row["records"] for row in tables.table_1(tmp_path))
+
+
+def test_across_seeds():
+    made = [{"came_out": {"test": {"authorized": {"accuracy": value}}}} for value in (0.8, 0.9, 0.7)]
+    mean, sd, count = experiments.across_seeds(made)
+    assert (mean, sd, count) == (pytest.approx(0.8), pytest.approx(0.1), 3)
+    assert experiments.across_seeds(made[:1]) == (0.8, None, 1)
+    assert str(experiments.across_seeds(made)) == "80.0 ± 10.0 (3 seeds)"
+    assert str(experiments.across_seeds(made[:1])) == "80.0 (1 seed)"
+
+    def twice(record):
+        return 2 * record["came_out"]["test"]["authorized"]["accuracy"]
+
+    double = experiments.across_seeds(made, twice)
+    assert (double.mean, double.sd, double.seeds) == (pytest.approx(1.6), pytest.approx(0.2), 3)
+    with pytest.raises(ValueError, match="at least one record"):
+        experiments.across_seeds([])
+
+
+def test_every_network_and_data_set_has_a_title():
+    assert {*data.CLASSES, *experiments.NETWORKS} == tables.TITLES.keys()
