@@ -1,31 +1,34 @@
 """apdnn_lite: protect a deep neural network from piracy, in plain PyTorch.
 
-The package of the book "Protecting Deep Neural Networks from Piracy". It implements the method of
-Chen and Wu (2018). Data flows one way: data → transforms → models → losses → evaluate → training →
-adversarial → attacks → experiments → export → tables → figures and widgets.
+The package of the book "Protecting Deep Neural Networks from Piracy". It implements the
+method of Chen and Wu (2018). Data flows one way: data → transforms → models → losses →
+evaluate → training → adversarial → attacks → figures and widgets; the workshop behind
+it, ``experiments``, makes and reads the recorded runs.
 """
+# ruff: noqa: I001 -- in the order in which the modules are read
 
-from . import adversarial, attacks, experiments, export, figures, widgets
-from .adversarial import fgsm, pgd, universal
+from ._machine import pick_device
 from .data import DataError, Dataset, Split, from_arrays, from_folder, load
-from .evaluate import (Access, AttackResult, PerturbationSize, access, accuracy, binomial_interval, confusion,
-                       perturbation_size, predict)
+from .transforms import Candidates, Fixed, Generator, Identity, Learned, Shift, Transform
+from .models import Normalize, ResNet20, SimpleCNN, count_parameters
+from .losses import AntiPiracyLoss, LossTerms
+from .evaluate import Access, AttackResult, PerturbationSize, access, accuracy, confusion
+from .evaluate import binomial_interval, perturbation_size, predict
+from .training import Augment, History, Settings, TrainingError, fit
+from .adversarial import fgsm, pgd, universal
+from . import adversarial, attacks, figures, widgets, export, experiments
 from .experiments import RecordError, pretrained, tables
 from .experiments.records import records
-from .losses import AntiPiracyLoss, LossTerms
-from .models import Normalize, ResNet20, SimpleCNN, count_parameters
-from ._machine import pick_device
-from ._augment import Augment
-from .training import History, Settings, TrainingError, fit
-from .transforms import Candidates, Fixed, Generator, Identity, Learned, Shift, Transform
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Access", "AntiPiracyLoss", "AttackResult", "Augment", "Candidates", "DataError", "Dataset", "Fixed",
-    "Generator", "History", "Identity", "Learned", "LossTerms", "Normalize", "PerturbationSize", "RecordError",
-    "ResNet20", "Shift", "SimpleCNN", "Split", "TrainingError", "Transform", "access", "accuracy", "adversarial",
-    "attacks", "binomial_interval", "confusion", "count_parameters", "experiments", "export", "fgsm", "figures",
-    "fit", "from_arrays", "from_folder", "load", "perturbation_size", "pgd", "pick_device", "predict", "pretrained",
+    "Access", "AntiPiracyLoss", "AttackResult", "Augment", "Candidates", "DataError",
+    "Dataset", "Fixed", "Generator", "History", "Identity", "Learned", "LossTerms",
+    "Normalize", "PerturbationSize", "RecordError", "ResNet20", "Settings", "Shift",
+    "SimpleCNN", "Split", "TrainingError", "Transform", "access", "accuracy",
+    "adversarial", "attacks", "binomial_interval", "confusion", "count_parameters",
+    "experiments", "export", "fgsm", "figures", "fit", "from_arrays", "from_folder",
+    "load", "perturbation_size", "pgd", "pick_device", "predict", "pretrained",
     "records", "tables", "universal", "widgets",
 ]

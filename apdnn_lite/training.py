@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from . import _machine
+from ._augment import Augment  # noqa: F401 -- a chapter finds it here
 from ._checkpoint import Checkpoint, TrainingError, usable, way_on
 from ._graph import attach_graph
 from ._history import History

@@ -13,7 +13,8 @@ from .. import data
 from .._checks import real_number
 from .._machine import PRECISIONS
 from .._settings import checked, must, setting
-from ..augment import Augment
+from .._augment import Augment
+from .._sources import VALIDATION_IMAGES
 from ..training import Settings
 from ..transforms import Generator
 
@@ -48,12 +49,13 @@ def checked_name(dataset, network, transform, size="mini", seed=0):
 
 def image_shape(dataset):
     """(C, H, W) of a data set's images."""
-    return (3, 32, 32) if dataset.startswith("cifar10") else (1, 28, 28)
+    return data.SOURCES[dataset].shape
 
 
 def training_images(dataset, size):
     """How many images a run trains on."""
-    return 10_000 if size == "mini" else 45_000 if dataset.startswith("cifar10") else 55_000
+    source = data.SOURCES[dataset]
+    return 10_000 if size == "mini" else source.train_images - VALIDATION_IMAGES
 
 
 # ---- recipes
