@@ -5,7 +5,7 @@ Chen and Wu (2018). Data flows one way: data → transforms → models → losse
 adversarial → attacks → experiments → export → tables → figures and widgets.
 """
 
-from . import adversarial, attacks, experiments, export, figures, tables, widgets
+from . import adversarial, attacks, experiments, export, figures, playground, tables, widgets
 from .adversarial import fgsm, pgd, universal
 from .data import DataError, Dataset, Split, from_arrays, from_folder, load
 from .evaluate import (Access, AttackResult, PerturbationSize, access, accuracy, binomial_interval, confusion,
@@ -17,6 +17,7 @@ from .training import Augment, History, TrainingError, fit, pick_device
 from .transforms import Candidates, Fixed, Generator, Identity, Learned, Shift, Transform
 
 __version__ = "0.1.0"
+widgets.playground = playground.playground  # beside the other views, where the chapters call it
 
 __all__ = [
     "Access", "AntiPiracyLoss", "AttackResult", "Augment", "Candidates", "DataError", "Dataset", "Fixed",
