@@ -73,7 +73,7 @@ def records_table():
             cells = [share(test["accuracy"])] * 2
         images = next(iter(test.values()))["images"]
         rows.append("".join(f"<td>{cell}</td>" for cell in (*cells, f"{images:,}")))
-    return ('<table class="table playground-records"><caption>Recorded accuracies in %, with 95 % intervals</caption>'
+    return ('<table class="table playground-records"><caption>Recorded accuracies in %, with 95% intervals</caption>'
             '<thead><tr><th scope="col">network</th><th scope="col">authorized</th><th scope="col">unauthorized</th>'
             '<th scope="col">test images</th></tr></thead><tbody>'
             + "".join(f'<tr><th scope="row">{escape(TITLES[transform])}</th>{row}</tr>'
@@ -93,7 +93,7 @@ def always_anew(app, env, added, changed, removed):
 def copy_scripts(app, exception):
     if exception is None and app.builder.format == "html":
         shutil.copytree(SOURCE, Path(app.outdir) / "playground", dirs_exist_ok=True,
-                        ignore=shutil.ignore_patterns("parts", ".*"))
+                        ignore=shutil.ignore_patterns("parts", "package.json", ".*"))
 
 
 def setup(app):
