@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-import serve  # noqa: E402
+import serve
 
 PAGE = b"<p>" + b"a page " * 1000
 LARGE = bytes(range(256)) * 40_000  # more than a socket takes at once

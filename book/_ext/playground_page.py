@@ -77,7 +77,7 @@ def records_table():
             '<thead><tr><th scope="col">network</th><th scope="col">authorized</th><th scope="col">unauthorized</th>'
             '<th scope="col">test images</th></tr></thead><tbody>'
             + "".join(f'<tr><th scope="row">{escape(TITLES[transform])}</th>{row}</tr>'
-                      for transform, row in zip(playground.TRANSFORMS, rows)) + "</tbody></table>")
+                      for transform, row in zip(playground.TRANSFORMS, rows, strict=True)) + "</tbody></table>")
 
 
 def share(test):

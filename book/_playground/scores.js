@@ -13,7 +13,7 @@ export function showScores() {
     const { count, broken } = answers;
     if (!count) $(what).innerHTML = "<strong>…</strong>";
     else if (broken) {
-      $(what).innerHTML = `<strong>unknown</strong><small>${broken} of ${count} answers are not numbers (NaN or infinite)</small>`;
+      $(what).innerHTML = `<strong>unknown</strong> <small>${broken} of ${count} answers are not numbers (NaN or infinite)</small>`;
     } else {
       const correct = answers.correct(store.labels);
       const [low, high] = interval(correct, count).map((share) => (100 * share).toFixed(0));
