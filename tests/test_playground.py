@@ -197,7 +197,7 @@ def test_a_key_and_a_picture_drawn_by_hand_an_upload_and_an_own_network(play, tm
     shown = wait(page)
     assert near(shown["authorized"], count(net, owner)) and near(shown["unauthorized"], count(net))
     assert page.problems == []
-    for file, message in (("colour", "it takes images of 3×28×28, and those of this page are 1×28×28"), ("broken", "does not fit this page")):
+    for file, message in (("color", "it takes images of 3×28×28, and those of this page are 1×28×28"), ("broken", "does not fit this page")):
         path = tmp_path / f"{file}.onnx"
         path.write_bytes(b"broken") if file == "broken" else ap.export.to_onnx(ap.SimpleCNN(3), None, path, (3, 28, 28))
         page.locator("#pg-own").set_input_files(path)
