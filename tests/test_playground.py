@@ -433,10 +433,10 @@ def test_logits_that_become_nan_are_no_accuracy(own_file):
 def test_the_focus_is_not_stolen_from_a_reader_who_went_elsewhere(open_page):
     page = open_page(PAGE)
     page.locator("#pg-load").click()
-    page.evaluate("document.querySelector('.bd-article a').focus()")
+    page.evaluate("document.querySelector('.bd-article a.reference').focus()")
     page.wait_for_function("window.playground")
     wait(page)
-    assert page.evaluate("document.activeElement.matches('.bd-article a')")
+    assert page.evaluate("document.activeElement.matches('.bd-article a.reference')")
 
 
 @pytest.mark.parametrize("suffix, kind, said", [
