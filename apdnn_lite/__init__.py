@@ -16,11 +16,12 @@ from .evaluate import Access, AttackResult, PerturbationSize, access, accuracy, 
 from .evaluate import binomial_interval, perturbation_size, predict
 from .training import Augment, History, Settings, TrainingError, fit
 from .adversarial import fgsm, pgd, universal
-from . import adversarial, attacks, figures, widgets, export, experiments
+from . import adversarial, attacks, figures, widgets, playground, export, experiments
 from .experiments import RecordError, pretrained, tables
 from .experiments.records import records
 
 __version__ = "0.1.0"
+widgets.playground = playground.playground  # beside the other views, as chapters call it
 
 __all__ = [
     "Access", "AntiPiracyLoss", "AttackResult", "Augment", "Candidates", "DataError",
@@ -29,6 +30,6 @@ __all__ = [
     "SimpleCNN", "Split", "TrainingError", "Transform", "access", "accuracy",
     "adversarial", "attacks", "binomial_interval", "confusion", "count_parameters",
     "experiments", "export", "fgsm", "figures", "fit", "from_arrays", "from_folder",
-    "load", "perturbation_size", "pgd", "pick_device", "predict", "pretrained",
-    "records", "tables", "universal", "widgets",
+    "load", "perturbation_size", "pgd", "pick_device", "playground", "predict",
+    "pretrained", "records", "tables", "universal", "widgets",
 ]

@@ -1,167 +1,160 @@
-"""Pictures and tables for the chapters. Each function draws with matplotlib and returns the figure.
+"""Pictures and tables for the chapters. Each function draws one matplotlib figure.
 
-Colours are those of Okabe and Ito (2008), which survive colour blindness; perturbations use a map
-from blue (darker) through white (nothing) to red (lighter).
+The colors are those of Okabe and Ito (2008), which color-blind readers can tell apart.
+Perturbations use a map from blue (darker) through white (no change) to red (lighter).
 """
 
 import contextlib
-import html
 
 import torch
+from matplotlib import colormaps
 from matplotlib import pyplot as plt
 
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#6F6F6F"
+from ._checks import describe
+from ._grid import check_grid
+from ._table import Table as Table
+
+BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
+VERMILION, PURPLE, GRAY = "#D55E00", "#CC79A7", "#6F6F6F"
+GREY = GRAY  # as the chapters spell it
 STYLE = {
-    "figure.dpi": 100, "savefig.dpi": 100, "font.size": 10.5, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.prop_cycle": plt.cycler(color=[BLUE, VERMILION, GREEN, ORANGE, PURPLE, GREY]), "axes.grid": True,
-    "grid.alpha": 0.25, "figure.constrained_layout.use": True, "image.cmap": "gray", "legend.frameon": False,
+    "figure.dpi": 100, "savefig.dpi": 100, "figure.constrained_layout.use": True,
+    "font.size": 10.5, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.prop_cycle": plt.cycler(color=[BLUE, VERMILION, GREEN, ORANGE, PURPLE, GRAY]),
+    "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "image.cmap": "gray"
 }
+# A pixel that is not a number is drawn purple, a color that neither map has.
+SHADES = colormaps["gray"].with_extremes(bad=PURPLE)
+CHANGES = colormaps["RdBu_r"].with_extremes(bad=PURPLE)
 
 
 @contextlib.contextmanager
 def style():
-    """The book's look inside the ``with`` block, for figures drawn by a chapter itself."""
-    plt.draw_if_interactive()  # loads the backend now: what it sets while it loads, rc_context would undo
+    """The book's look inside the ``with`` block, for figures that a chapter draws."""
+    plt.draw_if_interactive()  # loads the backend, whose settings would be undone below
     with plt.rc_context(STYLE):
         yield
 
 
 def to_picture(image):
-    """(C, H, W) to what matplotlib shows: (H, W) for one channel, (H, W, 3) for three."""
+    """(C, H, W) as matplotlib shows it: (H, W) for one channel, (H, W, 3) for three."""
     image = image.detach().cpu()
     return (image[0] if image.shape[0] == 1 else image.permute(1, 2, 0)).numpy()
 
 
-def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None, size=1.15, margin=0.9):
+def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None,
+           size=1.15, margin=0.9):
     """A grid of images, one row for each entry of ``rows``.
 
-    rows: a dict from the row's name to a tensor (N, C, H, W); images show [0, 1] from black to white.
-    titles: N column titles. captions: a dict from a row's name to N texts below its images.
-    perturbation_rows: names of rows that hold perturbations; they are drawn in colour, from
-        −limit to limit (by default the largest value), averaged over the channels.
+    rows: a dict from a row's name to a tensor (N, C, H, W); [0, 1] is black to white.
+    titles: N titles of columns. captions: a dict from a row's name to N texts below it.
+    perturbation_rows: names of rows that hold perturbations. They are drawn in color,
+        the mean over channels, from −limit to limit (by default the largest value).
     size, margin: inches for an image, and for the names of the rows.
+    Raises ValueError if these do not fit together.
     """
-    columns = len(next(iter(rows.values())))
+    captions = captions or {}
+    columns = check_grid(rows, titles, captions, perturbation_rows)
+    heights = [1.25 if name in captions else 1 for name in rows]
+    inches = size * columns + margin, size * sum(heights) + 0.3
     with style():
-        heights = [1.25 if captions and name in captions else 1 for name in rows]
-        figure, axes = plt.subplots(len(rows), columns, figsize=(size * columns + margin, size * sum(heights) + 0.3),
-                                    squeeze=False, gridspec_kw={"height_ratios": heights})
-        for line, (name, row) in zip(axes, rows.items()):
-            for column, (axis, image) in enumerate(zip(line, row)):
+        figure, axes = plt.subplots(len(rows), columns, figsize=inches, squeeze=False,
+                                    height_ratios=heights)
+        for line, (name, row) in zip(axes, rows.items(), strict=True):
+            bound = limit or max(row.nan_to_num(0, 0, 0).abs().max().item(), 1e-6)
+            for axis, image in zip(line, row, strict=True):
                 if name in perturbation_rows:
-                    bound = limit or max(row.abs().max().item(), 1e-6)
-                    axis.imshow(image.detach().cpu().mean(dim=0).numpy(), cmap="RdBu_r", vmin=-bound, vmax=bound,
-                                interpolation="nearest")
+                    axis.imshow(to_picture(image.mean(dim=0, keepdim=True)), CHANGES,
+                                vmin=-bound, vmax=bound, interpolation="nearest")
                 else:
-                    axis.imshow(to_picture(image).clip(0, 1), vmin=0, vmax=1, interpolation="nearest")
-                axis.set_xticks([]), axis.set_yticks([]), axis.grid(False)
+                    axis.imshow(to_picture(image).clip(0, 1), SHADES, vmin=0, vmax=1,
+                                interpolation="nearest")
+                axis.set(xticks=[], yticks=[])
+                axis.grid(False)
                 axis.spines[:].set_visible(False)
-                if captions and name in captions:
-                    axis.set_xlabel(captions[name][column], fontsize=8.5)
+            for axis, caption in zip(line, captions.get(name, ()), strict=False):
+                axis.set_xlabel(caption, fontsize=8.5)
             line[0].set_ylabel(name, rotation=0, ha="right", va="center")
-        for axis, title in zip(axes[0], titles or []):
+        for axis, title in zip(axes[0], titles or (), strict=False):
             axis.set_title(title, fontsize=9.5)
     return figure
 
 
+@torch.no_grad()
 def processed(raw, transforms, titles=None):
-    """Raw images (N, C, H, W) above what each of the ``transforms`` (a dict by name) makes of them.
+    """Raw images (N, C, H, W) above what each transform (a dict by name) makes of them.
 
-    Below each its perturbation, as many times stronger as its name says: as much as keeps it within one pixel's range.
+    Below each is its perturbation, amplified as its name says: as much as one of a few
+    round factors can without leaving the range of a pixel.
     """
-    rows = {"raw": raw}
-    with torch.no_grad():
-        for name, transform in transforms.items():
-            rows[name] = transform(raw)
-            perturbation = rows[name] - raw
-            amplify = max((times for times in (1, 2, 5, 10, 20, 50) if times * perturbation.abs().max() <= 1), default=1)
-            rows[f"{name}, δ × {amplify}"] = amplify * perturbation
-    return images(rows, titles, perturbation_rows=[name for name in rows if "δ" in name], limit=0.5, size=0.95,
-                  margin=1.6)
+    rows, changes = {"raw": raw}, []
+    for name, transform in transforms.items():
+        rows[name] = transform(raw)
+        perturbation = rows[name] - raw
+        amplify = max((times for times in (1, 2, 5, 10, 20, 50)
+                       if times * perturbation.abs().max() <= 1), default=1)
+        changes.append(f"{name}, δ × {amplify}")
+        rows[changes[-1]] = amplify * perturbation
+    return images(rows, titles, None, changes, limit=0.5, size=0.95, margin=1.6)
 
 
 def confusion(counts, classes, title=""):
-    """A confusion matrix (num_classes, num_classes) of counts as a picture of row shares, with numbers in per cent."""
+    """A confusion matrix (K, K) of counts, as percentages of its rows."""
+    size = len(classes)
+    if not isinstance(counts, torch.Tensor) or counts.shape != (size, size):
+        raise ValueError(f"expected counts ({size}, {size}), got {describe(counts)}")
     shares = counts.float() / counts.sum(dim=1, keepdim=True).clamp_min(1)
     with style():
         figure, axis = plt.subplots(figsize=(5.6, 5.2))
         axis.imshow(shares.cpu().numpy(), cmap="Blues", vmin=0, vmax=1)
         for row, column in torch.nonzero(shares >= 0.005).tolist():
             value = shares[row, column].item()
-            axis.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=8,
-                      color="white" if value > 0.5 else "black")
-        axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8.5)
-        axis.set_yticks(range(len(classes)), classes, fontsize=8.5)
-        axis.set_xlabel("the network's answer"), axis.set_ylabel("true class")
-        axis.set_title(title, fontsize=10.5), axis.grid(False)
+            axis.text(column, row, f"{100 * value:.0f}", ha="center", va="center",
+                      fontsize=8, color="white" if value > 0.5 else "black")
+        axis.set_xticks(range(size), classes, rotation=45, ha="right", fontsize=8.5)
+        axis.set_yticks(range(size), classes, fontsize=8.5)
+        axis.set(xlabel="the network's answer", ylabel="true class")
+        axis.set_title(title, fontsize=10.5)
+        axis.grid(False)
     return figure
 
 
 def history(history, chance=None):
-    """Loss terms and validation accuracies over the epochs of a :class:`~apdnn_lite.training.History`."""
-    names = {"loss": "total", "E_p": "$E_p$", "E_r": "$E_r$", "authorized": "authorized",
-             "unauthorized": "unauthorized", "accuracy": "accuracy"}
+    """Losses and validation accuracies by epoch, of a :class:`~apdnn_lite.History`."""
     if not history.epochs:
         raise ValueError("no epoch was finished: there is nothing to draw")
     epochs = range(1, len(history.epochs) + 1)
+    losses = {"loss": "total", "E_p": "$E_p$", "E_r": "$E_r$"}
+    accuracies = {name: name for name in ("authorized", "unauthorized", "accuracy")}
     with style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
-        for axis, columns, scale in ((left, ("loss", "E_p", "E_r"), 1), (right, ("authorized", "unauthorized", "accuracy"), 100)):
-            for marker, column in zip("osD", columns):
+        for axis, names, scale in ((left, losses, 1), (right, accuracies, 100)):
+            for marker, (column, label) in zip("osD", names.items(), strict=True):
                 if column in history.epochs[0]:
-                    axis.plot(epochs, [scale * value for value in history[column]], marker=marker, markersize=4,
-                              label=names[column])
-            axis.set_xlabel("epoch"), axis.legend()
+                    axis.plot(epochs, [scale * value for value in history[column]],
+                              marker=marker, markersize=4, label=label)
+            axis.set_xlabel("epoch")
+            axis.legend()
         if chance is not None:
-            right.axhline(100 * chance, color=GREY, linestyle="--", linewidth=1)
-            right.text(1, 100 * chance + 1.5, "chance", color=GREY, fontsize=8.5)
-        left.set_ylabel("loss on training images"), left.set_ylim(bottom=0)
-        right.set_ylabel("accuracy on validation images, %"), right.set_ylim(0, 100)
+            right.axhline(100 * chance, color=GRAY, linestyle="--", linewidth=1)
+            right.text(1, 100 * chance + 1.5, "chance", color=GRAY, fontsize=8.5)
+        left.set_ylabel("loss on training images")
+        left.set_ylim(bottom=0)
+        right.set(ylabel="accuracy on validation images, %", ylim=(0, 100))
     return figure
 
 
 def curve(x, series, xlabel, ylabel, marks=None):
-    """Lines over x: ``series`` maps a label to values. ``marks`` maps a label to the height of a dashed line."""
+    """Lines over x. ``series`` maps labels to values, ``marks`` labels to heights."""
     with style():
         figure, axis = plt.subplots(figsize=(6.4, 3.4))
-        for marker, (label, values) in zip("osD^v", series.items()):
-            axis.plot(x, values, marker=marker, markersize=4, label=label)
+        for place, (label, values) in enumerate(series.items()):
+            axis.plot(x, values, marker="osD^v"[place % 5], markersize=4, label=label)
         for label, height in (marks or {}).items():
-            axis.axhline(height, color=GREY, linestyle="--", linewidth=1)
-            axis.annotate(label, (1.01, height), xycoords=("axes fraction", "data"), ha="left", va="center",
-                          color=GREY, fontsize=8.5)  # beside the axes, where no line runs through it
-        axis.set_xlabel(xlabel), axis.set_ylabel(ylabel)
+            axis.axhline(height, color=GRAY, linestyle="--", linewidth=1)
+            axis.annotate(label, (1.01, height), xycoords=("axes fraction", "data"),
+                          va="center", color=GRAY, fontsize=8.5)  # beside all lines
+        axis.set(xlabel=xlabel, ylabel=ylabel)
         if len(series) > 1:
             axis.legend()
     return figure
-
-
-class Table:
-    """A table that a notebook shows as such, and anything else as text.
-
-    header: the names of the columns. rows: for each row as many cells, shown by ``str``; None is an empty one. A row that
-        is a string is a heading over those that follow.
-    Raises ValueError if a row has more cells than the header, or fewer.
-    """
-
-    def __init__(self, header, rows):
-        self.header = [str(name) for name in header]
-        self.rows = [row if isinstance(row, str) else ["" if cell is None else str(cell) for cell in row] for row in rows]
-        for row in self.rows:
-            if not isinstance(row, str) and len(row) != len(self.header):
-                raise ValueError(f"expected {len(self.header)} cells in each row, as many as column names, got {row}")
-
-    def __repr__(self):
-        cells = [row for row in self.rows if not isinstance(row, str)]
-        widths = [max(map(len, column)) for column in zip(self.header, *cells)]
-        line = lambda row: "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()  # noqa: E731
-        return "\n".join(row if isinstance(row, str) else line(row) for row in (self.header, *self.rows))
-
-    def _repr_html_(self):
-        def line(tag, row):
-            if isinstance(row, str):
-                return f'<tr><th colspan="{len(self.header)}" scope="rowgroup">{html.escape(row)}</th></tr>'
-            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
-
-        return ('<table class="table"><thead>' + line("th", self.header) + "</thead><tbody>"
-                + "".join(line("td", row) for row in self.rows) + "</tbody></table>")

@@ -16,12 +16,34 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "_build" / "html"
+AXE = ROOT / "_vendor" / ".tests" / "axe.min.js"  # tools/vendor.py fetches it
 sys.path.insert(0, str(ROOT / "tools"))
 # Without the last ones Chromium looks for its maker's servers at each start.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]
 # Two scripts of the theme declare one name, and on a reader's first visit it finds no mode stored; nothing comes of either.
 ALLOWED = ("Identifier 'DOCUMENTATION_OPTIONS' has already been declared", "Got invalid theme mode")
+
+
+# What axe-core finds in the theme's own parts, by rule: the element, and why it stays.
+OF_THE_THEME = {
+    "label-content-name-mismatch": (".search-button-field", "the theme's button reads “Search Ctrl+K”, and is named Search"),
+    "region": (".sidebar-primary-item", "the theme's logo and search field in the side bar are in no landmark"),
+}
+
+
+def violations(page):
+    """What axe-core finds wrong in a page, one line for each kind and element, without what is the theme's own."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run().then(({violations}) => violations.flatMap(({id, help, nodes}) => "
+                          "nodes.map(({target}) => [id, help, String(target)])))")
+
+    def of_the_theme(rule, target):
+        selector = OF_THE_THEME.get(rule, ("",))[0]
+        return bool(selector) and page.evaluate("([target, selector]) => document.querySelector(target)?.closest(selector) !== null",
+                                                [target, selector])
+
+    return [f"{rule}: {words}: {target}" for rule, words, target in found if not of_the_theme(rule, target)]
 
 
 def find_chromium():

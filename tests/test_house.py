@@ -29,7 +29,7 @@ EVENING = 1_500  # lines of all classroom modules together
 ORDER = """
     _checks _files _torchvision _machine _state _statistics _settings _augment _checkpoint
     _history _graph _task _arrays _pictures _sources _grid _table
-    data transforms models losses evaluate training adversarial attacks figures
+    data transforms models losses _network evaluate training adversarial attacks figures
     widgets playground export
     experiments.recipes experiments.provenance experiments.records experiments.weights
     experiments.runs experiments.thief experiments.tables experiments.reproduce

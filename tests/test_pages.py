@@ -1,13 +1,13 @@
 """Every page of the built book in a browser: it loads, its formulas and sliders work, and it fits a phone."""
 
 import gzip
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from browser import BUILT
+from browser import AXE, BUILT, OF_THE_THEME, violations
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 2_000_000  # of a page with its scripts, fonts and pictures, compressed
@@ -52,15 +52,20 @@ def check_sliders(page):
             steps = round(float(handle.get_attribute("aria-valuemax")))
             here = round(float(handle.get_attribute("aria-valuenow")))
             seen = {picture().get_attribute("src")}
+            readout = lambda: handle.evaluate("handle => handle.closest('.widget-slider').querySelector('.widget-readout').innerText")  # noqa: B023, E731
+            name = handle.evaluate("handle => handle.closest('.widget-slider').querySelector('.widget-label').innerText")
+            assert name and handle.get_attribute("aria-label") == name
             for key in ["ArrowLeft"] * here + ["ArrowRight"] * steps:
                 alt = picture().get_attribute("alt")
                 page.keyboard.press(key)
                 page.wait_for_function(PICTURE_CHANGED, arg=[area, alt])
                 seen.add(picture().get_attribute("src"))
+                assert handle.get_attribute("aria-valuetext") == readout(), "a screen reader says another value than is shown"
+                assert f"{name} = {readout()}" in picture().get_attribute("alt")
             assert len(seen) == steps + 1, f"{steps + 1} settings show {len(seen)} different pictures, the last one: {alt}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def compressed(path):
     return len(gzip.compress((BUILT / path).read_bytes()))
 
@@ -93,3 +98,34 @@ def test_a_page_without_scripts_says_what_its_sliders_need(open_page):
         "Sliders need JavaScript. The picture above shows one of their settings."] * 2
     assert notes.first.is_visible()
     assert page.locator("[role=slider]").count() == 0, "a slider that cannot move"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_but_what_is_the_themes_own(open_page, name):
+    if not AXE.is_file():
+        pytest.skip("axe-core is not there: run `python tools/vendor.py`")
+    found = set()
+    for width in (1280, WIDTH):  # anew for each: once a page is loaded, the theme sees to what scrolls
+        page = open_page(f"{name}.html", viewport={"width": width, "height": 900}, reduced_motion="reduce")
+        page.wait_for_function(WIDGETS_SHOWN)
+        for theme in ("light", "dark"):
+            page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+            found |= {f"{theme}, {width}: {line}" for line in violations(page)}
+    assert sorted(found) == []
+
+
+def test_what_is_the_themes_own_is_still_there(open_page):
+    """An entry of the list that finds nothing any more is to go."""
+    page = open_page("book/01_why.html", viewport={"width": 1280, "height": 900})
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    assert set(page.evaluate("axe.run().then(({violations}) => violations.map(({id}) => id))")) == set(OF_THE_THEME)
+
+
+def test_github_pages_shows_the_folders_that_begin_with_an_underscore(book_url):
+    assert (BUILT / ".nojekyll").is_file()
+
+
+def test_no_table_has_a_heading_without_text_and_no_script_is_loaded_in_vain(book_url):
+    text = (BUILT / "book" / "references.html").read_text(encoding="utf-8")
+    assert "sliders.js" not in text and "doc-biblioentry" not in text and 'role="listitem"' in text
+    assert "sliders.js" in (BUILT / "book" / "04_loss.html").read_text(encoding="utf-8")

@@ -1,16 +1,15 @@
-"""Sliders and the playground, without a front end: what is drawn, how it is linked, what a move does in Python."""
+"""Sliders, without a front end: what is drawn, how it is linked, what a move does in Python."""
 
 import base64
+import functools
 import io
 import re
 
 import ipywidgets
 import numpy as np
 import pytest
-import torch
 from matplotlib import pyplot as plt
 from PIL import Image
-from toys import Linear, toy_linear, toy_split
 
 import apdnn_lite as ap
 from apdnn_lite import widgets
@@ -30,6 +29,29 @@ def test_a_slider_goes_over_its_values():
     assert slider.options == (("0.05", 0.05), ("0.1", 0.1), ("0.2", 0.2)) and not slider.continuous_update
     with pytest.raises(ValueError, match="the slider 'σ' starts at 0.3, which is not among its values"):
         widgets.slider("σ", (0.05, 0.1, 0.2), 0.3)
+
+
+def test_a_slider_takes_numbers_that_rounding_moved():
+    values = np.arange(0.05, 0.3, 0.05)
+    slider = widgets.slider("σ", values, 0.15)
+    assert slider.value == values[2] != 0.15 and slider.index == 2
+    assert [label for label, _ in slider.options] == ["0.05", "0.1", "0.15", "0.2", "0.25"]
+    assert widgets.slider("n", range(3), np.int64(2)).value == 2
+    assert type(widgets.slider("n", np.arange(3), 2).value) is int
+    for near in (0.1500001, 0.1499999):
+        with pytest.raises(ValueError, match="which is not among its values"):
+            widgets.slider("σ", values, near)
+
+
+@pytest.mark.parametrize("values, start", [([0.1, float("nan")], 0.1), ([0.1, "0.2"], 0.1), ([0.1], float("inf")), ([0.1], "0.1")])
+def test_a_slider_refuses_what_is_no_number(values, start):
+    with pytest.raises(ValueError, match="of the slider 'σ' must be a finite number"):
+        widgets.slider("σ", values, start)
+
+
+def test_a_slider_needs_values():
+    with pytest.raises(ValueError, match="starts at 1, which is not among its values"):
+        widgets.slider("n", [], 1)
 
 
 # ---- explore
@@ -120,7 +142,9 @@ def test_a_move_draws_only_the_chosen_picture_again(monkeypatch):
 
 
 def test_explore_refuses_what_it_cannot_show():
-    slider = lambda count: widgets.slider("n", range(count), 0)  # noqa: E731
+    def slider(count):
+        return widgets.slider("n", range(count), 0)
+
     with pytest.raises(TypeError, match="width must be a slider made by ap.widgets.slider, got IntSlider"):
         widgets.explore(draw_square, height=slider(2), width=ipywidgets.IntSlider())
     with pytest.raises(TypeError, match="draw_square needs one slider for each of its parameters.* got height: missing .*'width'"):
@@ -141,124 +165,55 @@ def test_explore_refuses_pictures_that_are_too_large(monkeypatch):
         explored()
 
 
-# ---- the playground
+def line(height, slope, color="k"):
+    """A line
+    that rises.
 
-class Grainy(Linear):
-    """Takes an image for class 1 if some pixel differs from its neighbour by 0.05, or else for class 0."""
-
-    def forward(self, x):
-        grain = (x[..., 1:] - x[..., :-1]).abs().amax(dim=(1, 2, 3))
-        return torch.stack([torch.full_like(grain, 0.05), grain], dim=1) * 100
-
-
-GREY, ONES = torch.full((8, 1, 6, 6), 0.5), torch.ones(8, dtype=torch.int64)
+    More.
+    """
+    figure, axis = plt.subplots(figsize=(1, 1), dpi=20)
+    axis.plot([0, height * slope], color=color)
+    return figure
 
 
-def grainy():
-    return Grainy([[0.0], [0.0]]), ap.Fixed((1, 6, 6), 0.1, 0.2, seed=7)
+def test_explore_takes_a_partial_function():
+    draw = functools.partial(functools.partial(line, slope=2), color="r")
+    box = widgets.explore(draw, height=widgets.slider("h", [1, 2], 1))
+    assert 'alt="h = 2. A line that rises."' in box.children[1].children[1].value
+    with pytest.raises(TypeError, match="line needs one slider for each of its parameters.* got none: .*'height'"):
+        widgets.explore(draw)
+    with pytest.raises(TypeError, match="no_figure must return the matplotlib figure it draws, got NoneType"):
+        widgets.explore(functools.partial(no_figure, k=3), n=widgets.slider("n", [1], 1))
 
 
-def test_a_try_counts_right_answers_and_scores_them_without_labels():
-    net, _ = grainy()
-    found, key, logits = widgets.try_key(net, GREY, 0.1, 0.5, seed=3, labels=ONES)
-    assert (found.sigma, found.p, found.seed, found.accuracy, found.worth) == (0.1, 0.5, 3, 1.0, 1.0)
-    assert logits.shape == (8, 2) and sorted(key.key.unique().tolist()) == pytest.approx([-0.1, 0.1])
-    assert found.score == pytest.approx(0, abs=1e-6), "answers that are all the same tell nothing"
-    blind, _, _ = widgets.try_key(net, GREY, 0.01, 0.5, seed=3)
-    assert blind.accuracy is None and blind.worth == blind.score
-    sure = torch.tensor([[50.0, 0], [0, 50.0]]).repeat(4, 1)
-    assert ap.attacks.decisiveness(sure) / np.log(2) == pytest.approx(1), "the highest possible score"
+def no_figure(n, k):
+    pass
 
 
-def test_a_guess_is_reproducible_and_never_the_owners_key():
-    one, again, other = (widgets.guessed_key(GREY, 0.1, 0.2, seed) for seed in (7, 7, 8))
-    assert torch.equal(one.key, again.key) and not torch.equal(one.key, other.key)
-    assert not torch.equal(one.key, ap.Fixed((1, 6, 6), 0.1, 0.2, seed=7).key)
+def test_explore_takes_an_object_that_can_be_called_and_nothing_else():
+    class Drawing:
+        """A drawing."""
+
+        def __call__(self, height):
+            return line(height, 1)
+
+    box = widgets.explore(Drawing(), height=widgets.slider("h", [1], 1))
+    assert 'alt="h = 1. A drawing."' in box.children[1].children[0].value
+    with pytest.raises(TypeError, match="draw must be a function that returns a figure, got int"):
+        widgets.explore(3, n=widgets.slider("n", [1], 1))
+    with pytest.raises(TypeError, match="Drawing needs one slider"):
+        widgets.explore(Drawing())
 
 
-def test_answers_with_and_without_names_and_labels():
-    logits = torch.tensor([[0.0, 9.0], [9.0, 0.0]])
-    assert widgets.answers(logits) == ["1 100%", "0 100%"]
-    right, wrong = widgets.answers(logits, torch.tensor([1, 1]), ["cat", "<dog>"])
-    assert "✓ &lt;dog&gt; 100%" in right and "✗ cat 100%" in wrong
-
-
-def test_a_small_picture_shows_images_and_perturbations():
-    def shown(text):
-        return np.asarray(Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", text)[1]))))
-
-    assert shown(widgets.small_picture(torch.tensor([[[-0.5, 1.5]]]), "alt")).tolist() == [[0, 255]]
-    assert shown(widgets.small_picture(torch.zeros(3, 4, 5), "alt")).shape == (4, 5, 3)
-    red, blue = shown(widgets.small_picture(torch.tensor([[[0.3, -0.3]]]), "alt", limit=0.3))[0]
-    assert red[0] > red[2] and blue[2] > blue[0]
-
-
-def test_the_list_names_the_best_try_and_counts_all():
-    tries = [widgets.Try(0.1, 0.2, seed, accuracy, 0.5) for seed, accuracy in enumerate((0.31, 0.87, 0.33, 1.0, 0.05, 0.38))]
-    text = widgets.list_of_tries(tries, last=2)
-    assert "<b>best of 6:</b> seed 3, σ = 0.1, p = 0.2: accuracy 100%" in text
-    assert "<p>seed 5, σ = 0.1, p = 0.2: accuracy 38%<br>seed 4, σ = 0.1, p = 0.2: accuracy 5%</p>" in text
-    assert [int(count) for count in re.findall(r"<td>(\d+)</td>", text)] == [1, 0, 0, 3, 0, 0, 0, 0, 1, 1]
-
-
-def parts(box):
-    sigma, p, row, view, record, messages = box.children
-    return sigma, p, *row.children, view, record, messages
-
-
-def test_the_playground_tries_what_its_sliders_say():
-    net, key = grainy()
-    sigma, p, seed, one, many, view, record, messages = parts(widgets.playground(net, key, GREY, ONES, classes=["flat", "grainy"]))
-    assert "authorized 100%, unauthorized 0%, <b>with your key 100%</b>" in view.value
-    assert view.value.count("<img") == 4 * 6 and "✗ flat" in view.value and "✓ grainy" in view.value
-    assert "best of 1" in record.value
-    sigma.value = 0.02
-    assert "<b>with your key 0%</b>" in view.value and "best of 2:</b> seed 0, σ = 0.1, p = 0.2: accuracy 100%" in record.value
-    one.click()
-    assert seed.value == 1 and "best of 3" in record.value
-    many.click()
-    assert seed.value == 21 and "best of 23" in record.value
-    seed.value = 0
-    assert "best of 23" in record.value, "a try that is looked at again is counted once"
-    assert messages.outputs == ()
-
-
-def test_the_playground_without_labels_shows_the_thiefs_score():
-    split = toy_split(count=20, classes=10)
-    net, key = toy_linear(), ap.Generator(1, seed=0)
-    _, _, _, _, _, view, record, _ = parts(widgets.playground(net, key, split.images))
-    assert "accuracy on" not in view.value and "no labels" in view.value and "score" in record.value
-    assert "✓" not in view.value and "✗" not in view.value
-
-
-def test_the_playground_leaves_the_network_as_it_was():
-    net, key = grainy()
-    net.train()
-    widgets.playground(net, key, GREY, ONES)
-    assert net.training
-
-
-def test_the_playground_clips_where_the_owner_does():
-    net, key = grainy()
-    key.clip = True
-    black = torch.zeros(8, 1, 6, 6)
-    found, guess, _ = widgets.try_key(net, black, 0.1, 0.2, 0, clip=True)
-    assert guess(black).min() == 0
-    widgets.playground(net, key, black, ONES)
-
-
-@pytest.mark.parametrize("change, error, words", [
-    ({"net": "resnet20"}, TypeError, "net must be a torch module, got str"),
-    ({"key": torch.zeros(1, 6, 6)}, TypeError, "key must be a torch module, got Tensor"),
-    ({"images": GREY[0]}, ValueError, r"images must be a tensor \(N, C, H, W\).*got \(1, 6, 6\)"),
-    ({"images": [GREY]}, ValueError, r"images must be a tensor .*got list"),
-    ({"images": 255 * GREY}, ValueError, r"pixels in \[0, 1\]; got 128 to 128"),
-    ({"images": GREY[:0]}, ValueError, r"with N ≥ 1"),
-    ({"labels": ONES[:3]}, ValueError, r"one label for each of the 8 images, or None; got \(3,\)"),
-    ({"labels": [1] * 8}, ValueError, "one label for each of the 8 images, or None; got list"),
-    ({"key": ap.Fixed((1, 5, 5), 0.1, 0.2, seed=0)}, ValueError, r"this transform is for images of shape \(N, 1, 5, 5\)"),
-])
-def test_the_playground_refuses_what_does_not_fit_together(change, error, words):
-    net, key = grainy()
-    with pytest.raises(error, match=words):
-        widgets.playground(**{"net": net, "key": key, "images": GREY, "labels": ONES} | change)
+@pytest.mark.parametrize("backend", ["svg", "pdf", "agg"])
+def test_explore_works_with_every_backend(backend):
+    before = plt.get_backend()
+    plt.switch_backend("agg")
+    expected = widgets.explore(draw_square, height=widgets.slider("h", [2], 2), width=widgets.slider("w", [5], 5))
+    try:
+        plt.switch_backend(backend)
+        box = widgets.explore(draw_square, height=widgets.slider("h", [2], 2), width=widgets.slider("w", [5], 5))
+        assert plt.get_fignums() == []
+    finally:
+        plt.switch_backend(before)
+    assert box.children[2].children[0].children[0].value == expected.children[2].children[0].children[0].value

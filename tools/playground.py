@@ -35,7 +35,7 @@ def recorded(transform):
 def fingerprint():
     """A checksum over everything that what is made depends on."""
     files = [Path(__file__), ROOT / "requirements.txt", PACKAGE / "assets" / f"{DATASET}_mini.npz", *ENGINE.glob("*"),
-             *(PACKAGE / f"{name}.py" for name in ("data", "experiments", "export", "models", "transforms"))]
+             *PACKAGE.glob("*.py"), *(PACKAGE / "experiments").glob("*.py")]
     for transform in TRANSFORMS:
         files += [record_path(transform), record_path(transform).with_suffix(".safetensors")]
     digest = hashlib.sha256()

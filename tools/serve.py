@@ -1,14 +1,20 @@
 """Show the built book on this machine: ``python tools/serve.py [--port 8000]``."""
 
 import argparse
+import contextlib
 import errno
 import functools
 import gzip
 import io
+import os
 import sys
 import threading
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 BOOK = Path(__file__).resolve().parent.parent / "_build" / "html"
 # What some systems have no type, or a wrong one, for. A browser refuses a module that is no JavaScript.
@@ -19,38 +25,81 @@ COMPRESSED = {".html", ".js", ".mjs", ".css", ".json", ".svg", ".wasm", ".onnx",
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves files, compressed for a browser that says it takes that."""
+    """Serves files, compressed for a browser that says it takes that; the answers differ in nothing else."""
 
     extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}
 
     def send_head(self):
-        path = Path(self.translate_path(self.path))
-        if path.is_dir() and self.path.split("?")[0].endswith("/"):
-            path /= "index.html"
-        if path.suffix not in COMPRESSED or not path.is_file():
-            return super().send_head()
-        self.varies = True
-        changed = path.stat().st_mtime_ns
-        modified = self.date_time_string(changed // 10**9)
-        accepted = self.headers.get("Accept-Encoding", "").replace(" ", "").split(",")
-        if "gzip" not in accepted or self.headers.get("If-Modified-Since") == modified:  # the latter needs no content
-            return super().send_head()
-        content = compressed(path, changed)
-        self.send_response(200)
+        """Send the status and the headers; return the content as a file, or None if there is none to send."""
+        try:
+            path = self.translate_path(self.path)
+            if os.path.isdir(path):
+                if not urlsplit(self.path).path.endswith("/"):
+                    return super().send_head()  # to the same address with a slash at its end
+                path = os.path.join(path, "index.html")  # or nothing: folders are not listed
+            # a file is no folder, whatever the address says; such a path keeps its slash
+            changed = os.stat(path).st_mtime_ns if not path.endswith("/") else None
+            content = Path(path).read_bytes() if changed is not None else None
+        except (OSError, ValueError):  # not there, not readable, too long a name, or one with a null character
+            content = None
+        if content is None:
+            self.send_error(HTTPStatus.NOT_FOUND, "File not found")
+            return None
+        return self.send_found(Path(path), content, changed)
+
+    def send_found(self, path, content, changed):
+        compressible = path.suffix in COMPRESSED
+        packed = compressible and takes_gzip(self.headers.get("Accept-Encoding", ""))
+        unchanged = self.has_since(changed // 10**9)
+        self.send_response(HTTPStatus.NOT_MODIFIED if unchanged else HTTPStatus.OK)
+        if compressible:
+            self.send_header("Vary", "Accept-Encoding")
+        self.send_header("Last-Modified", self.date_time_string(changed // 10**9))
+        if unchanged:
+            self.end_headers()
+            return None
+        if packed:
+            content = compressed(path, changed)
+            self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Type", self.guess_type(path))
-        self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(content)))
-        self.send_header("Last-Modified", modified)
         self.end_headers()
         return io.BytesIO(content)
 
-    def end_headers(self):
-        if getattr(self, "varies", False):
-            self.send_header("Vary", "Accept-Encoding")
-        super().end_headers()
+    def has_since(self, changed):
+        """Whether the browser says that it has the file as it was in this second, or later."""
+        try:
+            since = parsedate_to_datetime(self.headers["If-Modified-Since"])
+        except (TypeError, ValueError, IndexError, OverflowError):
+            return False  # no date, or none that can be read
+        if since.tzinfo is None:
+            since = since.replace(tzinfo=UTC)
+        return changed <= since.timestamp()
+
+    def handle(self):
+        # A reader who leaves a page breaks off its downloads.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
+    def finish(self):
+        with contextlib.suppress(ConnectionError):
+            super().finish()
 
     def log_request(self, code="-", size="-"):
         pass  # a page is fifty requests; only what goes wrong is worth a line
+
+
+def takes_gzip(accepted):
+    """Whether a browser that sends this Accept-Encoding takes gzip: it is named, or all are, and not by q=0."""
+    weights = {}
+    for part in accepted.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        try:
+            weights[name] = float(quality)
+        except ValueError:
+            weights[name] = 0.0
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
 class Once:

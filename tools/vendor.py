@@ -37,7 +37,7 @@ FILES = {
     "requirejs/require.js": "widgets/require.js",
     "anywidget/dist/index.js": "widgets/anywidget.js",
     "@jupyter-widgets/html-manager/dist/embed-amd.js": "widgets/embed-amd.js",
-    # the build for the processor alone; its licence, MIT, stands in its first lines
+    # the build for the processor alone; its license, MIT, is in its first lines
     "onnxruntime-web/dist/ort.wasm.min.mjs": "onnxruntime/ort.wasm.min.mjs",
     "onnxruntime-web/dist/ort-wasm-simd-threaded.mjs": "onnxruntime/ort-wasm-simd-threaded.mjs",
     "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm": "onnxruntime/ort-wasm-simd-threaded.wasm",

@@ -9,10 +9,19 @@ NOTE = "<noscript><p>Sliders need JavaScript. The picture above shows one of the
 ICONS = re.compile(r'\s*<script [^>]*src="[^"]*/fontawesome\.js[^"]*"></script>')
 
 
-def explain_sliders(app, pagename, templatename, context, doctree):
-    """Say what is missing to a reader whose browser runs no scripts."""
+# A heading without text, such as the corner of a table, is an empty cell.
+EMPTY_HEADING = re.compile(r"<th((?: [^>]*)?)>\s*(?:<p>\s*</p>)?\s*</th>")
+# docutils names the entries of the bibliography by a role that no longer exists
+ENTRY = 'role="doc-biblioentry"'
+
+
+def mend_body(app, pagename, templatename, context, doctree):
+    """Say what is missing to a reader whose browser runs no scripts, and make sense to one that reads aloud."""
     if "body" in context:
-        context["body"] = context["body"].replace(VIEW, NOTE + VIEW)
+        if VIEW in context["body"]:
+            app.add_js_file("sliders.js")  # to this page alone
+        body = context["body"].replace(VIEW, NOTE + VIEW).replace(ENTRY, 'role="listitem"')
+        context["body"] = EMPTY_HEADING.sub(r"<td\1></td>", body)
 
 
 def remove_icon_script(app, exception):
@@ -24,6 +33,6 @@ def remove_icon_script(app, exception):
 
 
 def setup(app):
-    app.connect("html-page-context", explain_sliders)
+    app.connect("html-page-context", mend_body)
     app.connect("build-finished", remove_icon_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

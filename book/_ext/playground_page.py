@@ -65,19 +65,18 @@ def megabytes(count):
 
 def records_table():
     """The recorded accuracies of the playground's networks, as an HTML table."""
-    rows = []
+    rows, counts = [], set()
     for transform in playground.TRANSFORMS:
         test = playground.recorded(transform)["came_out"]["test"]
         cells = [share(test[what]) if what in test else "–" for what in ("authorized", "unauthorized")]
         if "accuracy" in test:  # a baseline knows no difference
             cells = [share(test["accuracy"])] * 2
-        images = next(iter(test.values()))["images"]
-        rows.append("".join(f"<td>{cell}</td>" for cell in (*cells, f"{images:,}")))
-    return ('<table class="table playground-records"><caption>Recorded accuracies in %, with 95 % intervals</caption>'
-            '<thead><tr><th scope="col">network</th><th scope="col">authorized</th><th scope="col">unauthorized</th>'
-            '<th scope="col">test images</th></tr></thead><tbody>'
-            + "".join(f'<tr><th scope="row">{escape(TITLES[transform])}</th>{row}</tr>'
-                      for transform, row in zip(playground.TRANSFORMS, rows)) + "</tbody></table>")
+        counts |= {f"{part['images']:,}" for part in test.values()}
+        rows.append(f'<tr><th scope="row">{escape(TITLES[transform])}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>')
+    return ('<table class="table playground-records"><caption>Recorded accuracies in %, each on '
+            f'{" or ".join(sorted(counts))} test images, with 95% intervals</caption>'
+            '<thead><tr><th scope="col">network</th><th scope="col">authorized</th><th scope="col">unauthorized</th></tr></thead>'
+            f'<tbody>{"".join(rows)}</tbody></table>')
 
 
 def share(test):
@@ -93,7 +92,7 @@ def always_anew(app, env, added, changed, removed):
 def copy_scripts(app, exception):
     if exception is None and app.builder.format == "html":
         shutil.copytree(SOURCE, Path(app.outdir) / "playground", dirs_exist_ok=True,
-                        ignore=shutil.ignore_patterns("parts", ".*"))
+                        ignore=shutil.ignore_patterns("parts", "package.json", ".*"))
 
 
 def setup(app):

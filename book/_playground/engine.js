@@ -1,59 +1,112 @@
-/** The page's side of the worker: every call is a promise. */
+/**
+ * The page's side of the worker: every call is a promise.
+ *
+ * A network can run without an end. A call with a limit that takes longer ends the worker; the next call
+ * starts a new one, which loads what it needs again.
+ */
 export class Engine {
-  #worker;
+  #worker = null;
   #waiting = new Map();
   #last = 0;
+  #folder = null; // of onnxruntime-web
+  #sources = new Map(); // of the networks that were loaded, by name
+  #loaded = new Set(); // those that the present worker has
 
-  constructor() {
+  #start() {
     this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-    this.#worker.onmessage = ({ data }) => {
-      const call = this.#waiting.get(data.id);
-      if (data.received !== undefined) return call.onProgress?.(data.received);
-      this.#waiting.delete(data.id);
-      return data.error === undefined ? call.resolve(data.result) : call.reject(new Error(data.error));
-    };
+    this.#worker.onmessage = ({ data }) => this.#receive(data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      const error = new Error(event.message || "the script of the worker could not be loaded");
-      for (const call of this.#waiting.values()) call.reject(error);
-      this.#waiting.clear();
+      this.#end(new Error(event.message || "the script of the worker could not be loaded"));
     };
   }
 
-  #call(task, options, onProgress) {
+  #receive({ id, started, received, error, result }) {
+    const call = this.#waiting.get(id);
+    if (!call) return;
+    if (started) {
+      // from here on, for what is asked waits for its turn
+      if (call.limit) call.timer = setTimeout(() => this.#overdue(call), call.limit);
+    } else if (received !== undefined) call.onProgress?.(received);
+    else {
+      clearTimeout(call.timer);
+      this.#waiting.delete(id);
+      if (error === undefined) call.resolve(result);
+      else call.reject(new Error(error));
+    }
+  }
+
+  #overdue(call) {
+    const seconds = Math.round(call.limit / 1000);
+    const error = new Error(`it did not answer within ${seconds} ${seconds === 1 ? "second" : "seconds"}, and was stopped`);
+    call.reject(Object.assign(error, { ended: true })); // the worker, and with it all that waits
+    this.#end(new Error("another network was stopped meanwhile"));
+  }
+
+  /** Ends the worker and every call that waits for it. */
+  #end(error) {
+    this.#worker?.terminate();
+    this.#worker = null;
+    this.#loaded.clear();
+    for (const call of this.#waiting.values()) {
+      clearTimeout(call.timer);
+      call.reject(error);
+    }
+    this.#waiting.clear();
+  }
+
+  #call(task, options, { onProgress, limit } = {}) {
+    if (!this.#worker) {
+      this.#start();
+      if (this.#folder && task !== "engine") this.#call("engine", { folder: this.#folder }).catch(() => {}); // the next call tells
+    }
     return new Promise((resolve, reject) => {
       const id = ++this.#last;
-      this.#waiting.set(id, { resolve, reject, onProgress });
+      this.#waiting.set(id, { resolve, reject, onProgress, limit });
       this.#worker.postMessage({ id, task, options });
     });
   }
 
   /** Loads onnxruntime-web. onProgress is told of bytes as they come, here and below. */
-  start(folder, onProgress) {
-    return this.#call("engine", { folder }, onProgress);
+  async start(folder, onProgress) {
+    await this.#call("engine", { folder }, { onProgress });
+    this.#folder = folder;
   }
 
   /** The bytes of a file. */
   file(url, onProgress) {
-    return this.#call("file", { url }, onProgress);
+    return this.#call("file", { url }, { onProgress });
   }
 
-  /** Loads a network, from {url} or {bytes}; resolves to the shape of its images, [C, H, W]. */
-  load(name, source, onProgress) {
-    return this.#call("network", { name, ...source }, onProgress);
+  /**
+   * Loads a network and tries it on some images; rejects if it does not fit them, or takes longer than limit.
+   * @param {string} name
+   * @param {{url?: string, bytes?: Uint8Array}} source
+   * @param {{count: number, shape: number[], classes: number}} expected of a trial batch
+   * @param {{onProgress?: (bytes: number) => void, limit?: number}} options limit in milliseconds
+   */
+  async load(name, source, expected, options) {
+    await this.#call("network", { name, ...source, expected }, options);
+    this.#sources.set(name, { source, expected });
+    this.#loaded.add(name);
   }
 
   /**
    * @param {string} name of a loaded network
    * @param {Float32Array} pixels of raw images, n·C·H·W of them
    * @param {number} authorized 0 for raw, 1 for processed by the owner's transform
+   * @param {number} limit in milliseconds, or undefined
    * @returns {Promise<{logits: Float32Array, processed: Float32Array, classes: number}>}
    */
-  run(name, pixels, shape, authorized) {
-    return this.#call("run", { name, pixels, shape, authorized });
+  async run(name, pixels, shape, authorized, limit) {
+    if (!this.#loaded.has(name)) {
+      const { source, expected } = this.#sources.get(name);
+      await this.load(name, source, expected, { limit });
+    }
+    return this.#call("run", { name, pixels, shape, authorized }, { limit });
   }
 
   close() {
-    this.#worker.terminate();
+    this.#end(new Error("the playground was closed"));
   }
 }

@@ -1,7 +1,7 @@
 /** Pictures on canvases: images, perturbations, a histogram. */
 
-/** Grey pixels of [0, 1]; what lies outside is shown as black or white. */
-export const grey = (value) => {
+/** Gray pixels of [0, 1]; what lies outside is shown as black or white. */
+export const gray = (value) => {
   const level = Math.round(255 * Math.min(1, Math.max(0, value)));
   return [level, level, level];
 };
@@ -18,13 +18,13 @@ export const blueWhiteRed = (value) => {
 
 /**
  * Draws pixels on a canvas of their size; CSS makes it larger.
- * @param {(value: number) => number[]} colour grey or blueWhiteRed
+ * @param {(value: number) => number[]} color gray or blueWhiteRed
  */
-export function paint(canvas, values, side, colour) {
+export function paint(canvas, values, side, color) {
   if (canvas.width !== side) canvas.width = canvas.height = side;
   const context = canvas.getContext("2d");
   const picture = context.createImageData(side, side);
-  for (let i = 0; i < side * side; i++) picture.data.set([...colour(values[i]), 255], 4 * i);
+  for (let i = 0; i < side * side; i++) picture.data.set([...color(values[i]), 255], 4 * i);
   context.putImageData(picture, 0, 0);
 }
 

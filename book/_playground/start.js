@@ -1,5 +1,5 @@
 /**
- * The only script that the page loads by itself: it waits for the reader. A classic script, for modules
+ * The only script that the page loads by itself: it waits for the reader. A classic script, because modules
  * do not load from file://, where this one has to say so.
  */
 (function () {
@@ -7,52 +7,75 @@
   const box = document.getElementById("pg-start");
   const button = document.getElementById("pg-load");
   const problem = document.getElementById("pg-problem");
+  const MODULES = ["playground.js", "worker.js", "../vendor/onnxruntime/ort.wasm.min.mjs", "../vendor/onnxruntime/ort-wasm-simd-threaded.mjs"];
+  const SCRIPT_TYPE = /^\s*(text|application)\/(x-)?(java|ecma)script\s*(;|$)/i;
 
-  function say(what, retry) {
-    problem.innerHTML = what;
+  /** Shows what went wrong: a sentence, and more as text, in which nothing is markup. */
+  function say(sentence, more) {
+    problem.replaceChildren(Object.assign(document.createElement("strong"), { textContent: sentence }), ` ${more}`);
     problem.hidden = false;
-    button.textContent = "Try again";
-    button.hidden = !retry;
-    button.disabled = false;
-    if (retry) button.focus();
   }
 
   if (location.protocol === "file:") {
     say(
-      "<strong>This page was opened as a file, and browsers do not let a file load others.</strong> Serve the book and " +
-        "open it from there: <code>make serve</code> in the project's folder, or <code>python -m http.server</code> in the " +
-        'folder of the built book. What the networks achieve is also <a href="#what-is-measured-on-what">recorded below</a>.',
-      false,
+      "This page was opened as a file, and browsers do not let a file load others.",
+      "Serve the book and open it from there: “make serve” in the project's folder, or “python -m http.server” in the " +
+        "folder of the built book. What the networks achieve is also recorded at the end of this page.",
     );
+    button.hidden = true;
     return;
   }
-  if (typeof WebAssembly !== "object") {
+  const runs = typeof WebAssembly === "object";
+  if (!runs) {
     say(
-      "<strong>This browser does not run WebAssembly, which the networks need.</strong> Some browsers switch it off in a " +
-        "strict mode: switch it on for this page, or use another browser.",
-      true,
+      "This browser does not run WebAssembly, which the networks need.",
+      "Some browsers switch it off in a strict mode: switch it on for this page, or use another browser.",
     );
+    button.textContent = "Try again";
   }
 
-  let tries = 0;
+  /** Which module comes with a type that browsers refuse for modules; or null. They do not say so to a script. */
+  async function wrongType() {
+    for (const module of MODULES) {
+      try {
+        const { ok, headers } = await fetch(folder + module, { method: "HEAD" });
+        const type = headers.get("Content-Type") ?? "no type";
+        if (ok && !SCRIPT_TYPE.test(type)) return `The server sends ${module.split("/").at(-1)} as ${type}`;
+      } catch {
+        return null; // the server does not answer: types are not to blame
+      }
+    }
+    return null;
+  }
+
+  let busy = false;
+  let script = null;
+  let again = false;
   box.hidden = false;
   button.addEventListener("click", async () => {
-    if (typeof WebAssembly !== "object") return location.reload();
-    button.disabled = true;
+    // a script that failed to load is remembered as failed, until the page is loaded again
+    if (!runs || (again && !script)) return location.reload();
+    if (busy) return;
+    busy = true;
+    button.setAttribute("aria-disabled", "true"); // not disabled: it would lose the focus
     problem.hidden = true;
     try {
-      // A script that failed to load is remembered as failed; another address is asked for anew.
-      const script = await import(`${folder}playground.js${tries ? `?try=${tries}` : ""}`);
+      script = await import(`${folder}playground.js`);
       await script.start(folder);
     } catch (error) {
-      tries += 1;
-      const text = document.createElement("span");
-      text.textContent = error.message;
-      say(
-        `<strong>The playground could not be loaded.</strong> ${text.innerHTML}. ` +
-          "Is the server still running, and the book built by <code>make book</code>? Then try again.",
-        true,
-      );
+      const type = await wrongType();
+      if (type) {
+        say(
+          "The playground could not be loaded, because the server gives its scripts a wrong type.",
+          `${type}, and browsers run modules only as text/javascript: set the MIME type of .js and .mjs to that.`,
+        );
+      } else {
+        say("The playground could not be loaded.", `${error.message}. Is the server still running, and the book built by “make book”? Then try again.`);
+      }
+      again = true;
+      button.textContent = "Try again";
     }
+    busy = false;
+    button.setAttribute("aria-disabled", "false");
   });
 })();

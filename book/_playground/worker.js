@@ -1,9 +1,12 @@
 /**
  * Runs the networks, beside the page and never in its way.
  *
- * A message {id, task, options} is answered by {id, result} or {id, error}, and on the way by any number
- * of {id, received}: bytes, for the progress bar. Tasks are done one after the other.
+ * A message {id, task, options} is answered by {id, started} once it is its turn, by {id, result} or
+ * {id, error} at the end, and on the way by any number of {id, received}: bytes, for the progress bar.
+ * Tasks are done one after the other.
  */
+
+import { badAnswer, misfit } from "./trial.js";
 
 let ort = null;
 const sessions = new Map();
@@ -28,6 +31,27 @@ async function download(url, progress) {
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
+/** Raw pixels [n, C, H, W] through a network. */
+function answer(session, pixels, shape, authorized) {
+  const images = new ort.Tensor("float32", pixels, [pixels.length / shape.reduce((a, b) => a * b), ...shape]);
+  return session.run({ images, authorized: new ort.Tensor("float32", Float32Array.of(authorized), []) });
+}
+
+/** Throws an Error unless the network answers a batch of gray images, and one alone, as it must. */
+async function tryOut(session, { count, shape, classes }) {
+  for (const [n, authorized] of [[count, 0], [1, 1]]) {
+    const pixels = new Float32Array(n * shape.reduce((a, b) => a * b)).fill(0.5);
+    let outputs;
+    try {
+      outputs = await answer(session, pixels, shape, authorized);
+    } catch (error) {
+      throw new Error(`it cannot be run on ${n} ${n === 1 ? "image" : "images"} of ${shape.join("×")} (${error.message ?? error})`);
+    }
+    const reason = badAnswer(outputs, { count: n, shape, classes });
+    if (reason) throw new Error(reason);
+  }
+}
+
 const tasks = {
   /** Loads onnxruntime-web from a folder. */
   async engine({ folder }, progress) {
@@ -43,26 +67,28 @@ const tasks = {
   /** Any other file, as bytes. */
   file: ({ url }, progress) => download(url, progress),
 
-  /** Loads a network from a url or from the bytes of a file; returns the shape of its images, [C, H, W]. */
-  async network({ name, url, bytes }, progress) {
-    const session = await ort.InferenceSession.create(bytes ?? (await download(url, progress)));
-    const missing = (wanted, found) => wanted.filter((one) => !found.includes(one));
-    const lacks = [
-      ...missing(["images", "authorized"], session.inputNames).map((one) => `the input "${one}"`),
-      ...missing(["logits", "processed"], session.outputNames).map((one) => `the output "${one}"`),
-    ];
-    if (lacks.length) throw new Error(`it lacks ${lacks.join(", ")}, which ap.export.to_onnx writes`);
+  /** Loads a network from a url or from the bytes of a file, and tries it. */
+  async network({ name, url, bytes, expected }, progress) {
+    if (!ort) throw new Error("onnxruntime-web could not be loaded");
+    const file = bytes ?? (await download(url, progress));
+    let session;
+    try {
+      session = await ort.InferenceSession.create(file);
+    } catch (error) {
+      if (!bytes) throw error;
+      throw new Error(`it is no ONNX file, or a damaged one (${error.message ?? error})`);
+    }
+    const shape = session.inputMetadata.find((input) => input.name === "images")?.shape ?? [];
+    const reason = misfit({ inputs: session.inputNames, outputs: session.outputNames, shape }, expected.shape);
+    if (reason) throw new Error(reason);
+    await tryOut(session, expected);
     sessions.set(name, session);
-    const images = session.inputMetadata.find((input) => input.name === "images");
-    return images.shape.slice(1);
   },
 
-  /** Raw pixels [n, C, H, W] in; logits [n, classes] and processed pixels out, as they lie in memory. */
+  /** Logits [n, classes] and processed pixels, as they lie in memory. */
   async run({ name, pixels, shape, authorized }) {
-    const images = new ort.Tensor("float32", pixels, [pixels.length / shape.reduce((a, b) => a * b), ...shape]);
-    const flag = new ort.Tensor("float32", Float32Array.of(authorized), []);
-    const { logits, processed } = await sessions.get(name).run({ images, authorized: flag });
-    return { logits: logits.data, processed: processed.data, classes: logits.dims[1] };
+    const { logits, processed } = await answer(sessions.get(name), pixels, shape, authorized);
+    return { logits: Float32Array.from(logits.data), processed: Float32Array.from(processed.data), classes: logits.dims[1] };
   },
 };
 
@@ -70,6 +96,7 @@ let before = Promise.resolve();
 self.onmessage = ({ data: { id, task, options } }) => {
   const progress = (received) => self.postMessage({ id, received });
   before = before.then(async () => {
+    self.postMessage({ id, started: true });
     try {
       self.postMessage({ id, result: await tasks[task](options, progress) });
     } catch (error) {
