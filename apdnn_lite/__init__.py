@@ -8,20 +8,22 @@ it, ``experiments``, makes and reads the recorded runs.
 # ruff: noqa: I001 -- in the order in which the modules are read
 
 from ._machine import pick_device
+from ._augment import Augment
 from .data import DataError, Dataset, Split, from_arrays, from_folder, load
-from .transforms import Candidates, Fixed, Generator, Identity, Learned, Shift, Transform
+from .transforms import Candidates, Fixed, Generator, Identity, Learned, Shift
+from .transforms import Transform
 from .models import Normalize, ResNet20, SimpleCNN, count_parameters
 from .losses import AntiPiracyLoss, LossTerms
-from .evaluate import Access, AttackResult, PerturbationSize, access, accuracy, confusion
-from .evaluate import binomial_interval, perturbation_size, predict
-from .training import Augment, History, Settings, TrainingError, fit
+from .evaluate import Access, AttackResult, PerturbationSize, access, accuracy
+from .evaluate import binomial_interval, confusion, perturbation_size, predict
+from .training import History, Settings, TrainingError, fit
 from .adversarial import fgsm, pgd, universal
 from . import adversarial, attacks, figures, widgets, playground, export, experiments
 from .experiments import RecordError, pretrained, tables
 from .experiments.records import records
 
 __version__ = "0.1.0"
-widgets.playground = playground.playground  # beside the other views, as chapters call it
+widgets.playground = playground.playground  # beside the other views, for chapters
 
 __all__ = [
     "Access", "AntiPiracyLoss", "AttackResult", "Augment", "Candidates", "DataError",

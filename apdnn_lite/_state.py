@@ -39,12 +39,12 @@ class KnowsItsState(torch.nn.Module):
     The settings travel beside the tensors, as PyTorch's version numbers do, and a state of other
     settings is refused: ``load_state_dict`` raises RuntimeError and loads nothing of it. The names
     in a state stay those of the tensors. Where bare tensors come back from a file, nothing is known
-    of their settings, but ``misfit`` looks at them.
+    of their settings, but ``_misfit`` looks at them.
     """
 
     STARTS = ("seed",)  # the settings that matter only until a state is loaded
 
-    def misfit(self, tensors):
+    def _misfit(self, tensors):
         """What in a state, tensors by name, contradicts the settings; an empty text if nothing."""
         return ""
 
@@ -60,7 +60,7 @@ class KnowsItsState(torch.nn.Module):
         mine, other = self.settings(), beside.get("made", {})
         differ = [f"{name}={other[name]!r}, not {mine.get(name)!r}" for name in other
                   if name not in self.STARTS and other[name] != mine.get(name)]
-        problem = f"it was made with {'; '.join(differ)}" if differ else self.misfit(
+        problem = f"it was made with {'; '.join(differ)}" if differ else self._misfit(
             {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)})
         if problem:
             *_, errors = more  # PyTorch raises them in the end

@@ -24,6 +24,6 @@ def import_torchvision():
             del sys.modules[name]  # half-imported: begin again
         _library = torch.library.Library("torchvision", "DEF")
         for operator in ("nms", "qnms"):
-            _library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            _library.define(f"{operator}(Tensor dets, Tensor scores, float threshold) -> Tensor")
         import torchvision
     return torchvision

@@ -65,8 +65,7 @@ class PerturbationSize:
 
     squared_norm: the mean over the images of ‖x_p − x_r‖₂², the third term of the loss.
     largest: the largest change of any pixel of any image, L∞.
-    rms: the root mean square change of a pixel; psnr: −20 log₁₀ rms, the peak
-        signal-to-noise ratio in decibels, infinite for no change.
+    rms: the root mean square change of a pixel.
     """
 
     squared_norm: float
@@ -75,6 +74,7 @@ class PerturbationSize:
 
     @property
     def psnr(self):
+        """The peak signal-to-noise ratio in decibels, −20 log₁₀ rms."""
         return -20 * math.log10(self.rms) if self.rms else math.inf
 
     def __str__(self):
@@ -116,8 +116,6 @@ class Access:
 class AttackResult:
     """The accuracies that an attack's candidates reach, each a share of ``images``.
 
-    best: the highest. The paper reports it, but only somebody with labels can know
-        which it is.
     picked: that of the candidate which a thief without labels chooses.
     """
 
@@ -127,14 +125,17 @@ class AttackResult:
 
     @property
     def mean(self):
+        """Over all candidates."""
         return fmean(self.accuracies)
 
     @property
     def best(self):
+        """The highest, which only somebody with labels can know."""
         return max(self.accuracies)
 
     @property
     def worst(self):
+        """The lowest."""
         return min(self.accuracies)
 
     @property

@@ -8,12 +8,12 @@ faster than two small ones.
 
 import math
 import time
+from functools import partial
 
 import torch
 from torch.nn import functional as F
 
 from . import _machine
-from ._augment import Augment  # noqa: F401 -- a chapter finds it here
 from ._checkpoint import Checkpoint, TrainingError, usable, way_on
 from ._graph import attach_graph
 from ._history import History
@@ -22,18 +22,9 @@ from ._task import check_task, progress_bar
 from .evaluate import access, accuracy
 from .losses import AntiPiracyLoss
 
-
-def adam(groups, lr):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
-    return torch.optim.AdamW(groups, lr, fused=True)
-
-
-def sgd(groups, lr):
-    """Stochastic gradient descent with Nesterov's momentum."""
-    return torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True)
-
-
-OPTIMIZERS = {"adam": adam, "sgd": sgd}
+# Adam with decoupled weight decay (Loshchilov and Hutter, 2019), and plain SGD.
+OPTIMIZERS = {"adam": partial(torch.optim.AdamW, fused=True),
+              "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True)}
 
 
 @checked

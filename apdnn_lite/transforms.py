@@ -76,7 +76,7 @@ class Fixed(Transform):
         return {**super().settings(), "shape": list(self.shape), "sigma": self.sigma,
                 "p": self.p, "seed": checks.plain_seed(self.seed)}
 
-    def misfit(self, tensors):
+    def _misfit(self, tensors):
         return not_bipolar(tensors.get("key", self.key), self.sigma)
 
 

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "apdnn_lite"
 CLASSROOM = {
     "__init__": 50,
     "data": 200,
-    "transforms": 205,
+    "transforms": 206,
     "models": 105,
     "losses": 60,
     "evaluate": 165,

@@ -40,6 +40,7 @@ def test_what_it_exports_exists_is_sorted_and_is_all_that_is_public():
         "experiments",
         "export",
         "figures",
+        "playground",
         "tables",
         "widgets",
     }

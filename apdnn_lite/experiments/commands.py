@@ -69,6 +69,7 @@ def value_of(setting, text):
 # ---- commands
 
 def run(options):
+    """Train networks, measure each once, and write their records."""
     archive = Archive(options.folder or own_folder())
     for name in names(options):
         if archive.holder(name):
@@ -82,6 +83,7 @@ def run(options):
 
 
 def run_sweep(options):
+    """Train a network for several values of one setting."""
     values = [value_of(options.vary, text) for text in options.values]
     for name in names(options):
         found = 0
@@ -95,6 +97,7 @@ def run_sweep(options):
 
 
 def attack(options):
+    """Attack networks whose weights are stored, and record what came out."""
     for name in names(options):
         record = run_attacks(name, both(options), options.draws, options.tries, options.device)
         for attack, came_out in record["came_out"].items():
@@ -105,6 +108,7 @@ def attack(options):
 
 
 def reproduce(options):
+    """Run what is not recorded yet of a table of the source."""
     wanted, archive = cells(options.table, options.only, options.seeds), both(options)
     if options.epochs is not None and not options.folder:
         raise ValueError("a run with other epochs than the recipe's is no cell of the table: name "
@@ -124,6 +128,7 @@ def reproduce(options):
 
 
 def export_onnx(options):
+    """Write stored networks, each with its transform, as ONNX files."""
     for name in names(options):
         net, transform, _ = load_network(name, both(options))
         path = options.to
@@ -135,6 +140,7 @@ def export_onnx(options):
 
 
 def show_tables(options):
+    """Print both tables of the source, with ours beside them."""
     archive = shown(options)
     print(report(archive))
     say_where(archive)
@@ -142,6 +148,7 @@ def show_tables(options):
 
 
 def picture(options):
+    """Draw raw images of a set, and what recorded transforms make of them."""
     if options.classes is not None and options.classes < 1:
         raise ValueError(f"--classes: expected at least 1, got {options.classes}")
     test = data.load(options.dataset, "full").test
@@ -160,6 +167,7 @@ def picture(options):
 
 
 def show_records(options):
+    """List the records of a folder."""
     archive = shown(options)
     records = archive.all()
     for record in records:
@@ -190,6 +198,7 @@ def on_validation(record):
 
 
 def show_data(options):
+    """Say where each full data set is looked for."""
     for name in data.CLASSES:
         print(name)
         for place in data.places(name):
@@ -199,6 +208,7 @@ def show_data(options):
 
 
 def check(options):
+    """Measure every stored network again."""
     archive = Archive(options.folder) if options.folder else SHIPPED
     device, failed = pick_device(options.device), False
     files = archive.files("safetensors")

@@ -10,10 +10,10 @@ from functools import partial
 from typing import NamedTuple
 
 from .. import data
+from .._augment import Augment
 from .._checks import real_number
 from .._machine import PRECISIONS
 from .._settings import checked, must, setting
-from .._augment import Augment
 from .._sources import VALIDATION_IMAGES
 from ..training import Settings
 from ..transforms import Generator
@@ -188,6 +188,7 @@ EXCEPTION_CHOICES = {
 
 
 def values(choices):
+    """The values alone, without their reasons."""
     return {setting: choice.value for setting, choice in choices.items()}
 
 
