@@ -224,7 +224,8 @@ class Run:
                 return {"accuracy": accuracy(self.net, validation)}
             found = access(self.net, validation, self.transform)
         except ValueError as error:  # numbers that are finite, and answers that are not
-            raise TrainingError(f"after epoch {len(self.history.epochs) + 1}: {error}") from error
+            epoch = len(self.history.epochs) + 1
+            raise TrainingError(f"after epoch {epoch}: {error}") from error
         return {"authorized": found.authorized, "unauthorized": found.unauthorized}
 
     def weights(self):

@@ -161,7 +161,7 @@ class Broken(Linear):
 
 def test_a_network_that_answers_nan_is_reported_not_scored():
     net, key = Broken([[0.0], [0.0]]), ap.Fixed((1, 6, 6), 0.1, 0.2, seed=7)
-    with pytest.raises(ValueError, match="answers 8 of 8 images with NaN or infinite logits"):
+    with pytest.raises(ValueError, match="logits are NaN or infinite for 8 of 8 images"):
         playground.playground(net, key, GRAY, ONES)
 
 
