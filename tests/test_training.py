@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 import threading
+import time
 import types
 import zipfile
 
@@ -215,7 +216,8 @@ def test_images_stay_where_they_are_and_are_not_changed(monkeypatch):
 def test_batches_are_channels_last():
     class Layout(TinyCNN):
         def forward(self, x):
-            assert not self.training or x.is_contiguous(memory_format=torch.channels_last)
+            for tensor in (x, self.conv.weight) if self.training else ():
+                assert tensor.is_contiguous(memory_format=torch.channels_last)
             return super().forward(x)
     net = Layout(3)
     train = toy_split(8, channels=3)
@@ -228,9 +230,9 @@ def test_batches_are_channels_last():
 
 def test_the_seed_decides_everything():
     states = []
-    for seed in (3, 3, 4):
-        net = made(small_cnn)
-        torch.rand(seed)  # what was drawn before plays no part
+    for before, seed in enumerate((3, 3, 4)):
+        net = made(small_cnn)  # with dropout
+        torch.rand(before)  # what was drawn before plays no part
         ap.fit(net, TRAIN, VALIDATION, transform=key(), augment=ap.Augment(), epochs=1, batch_size=24, seed=seed, **QUIET)
         states.append(state_of(net))
     assert same(states[0], states[1]) and not same(states[0], states[2])
@@ -976,3 +978,69 @@ def test_answers_that_are_not_finite_stop_training_though_the_weights_are():
 
     with pytest.raises(TrainingError, match="after epoch 1: the network's logits are NaN or infinite for 32 of 32"):
         ap.fit(Overflows(), TRAIN, VALIDATION, epochs=2, **QUIET)
+
+
+# ---- the numbers of a run, and what fit calls
+
+def test_seconds_are_those_that_passed_and_the_rate_is_images_over_them():
+    began = time.perf_counter()
+    history = ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=3, batch_size=24, **QUIET)
+    passed = time.perf_counter() - began
+    assert 0 < history.training_seconds < history.seconds < passed
+    assert history.images_per_second == 3 * len(TRAIN) / history.training_seconds
+
+
+def test_on_cuda_a_graph_is_attached_if_it_is_asked_for(monkeypatch):
+    """With stand-ins for all that needs the device."""
+    attached = []
+
+    class Idle:
+        def __init__(self, *arguments):
+            pass
+
+        def train(self, *arguments):
+            return len(attached)
+
+    monkeypatch.setattr(_machine, "pick_device", lambda device: types.SimpleNamespace(type=device))
+    monkeypatch.setattr(_machine, "at_work", lambda *modules, device: contextlib.nullcontext())
+    monkeypatch.setattr(training, "check_task", lambda *arguments: None)
+    monkeypatch.setattr(training, "Run", Idle)
+    monkeypatch.setattr(training, "attach_graph", attached.append)
+    split = types.SimpleNamespace(to=lambda device: None)
+    asked = [("cpu", True), ("cuda", False), ("cuda", True)]
+    found = [ap.fit(None, split, split, device=device, cuda_graph=graph) for device, graph in asked]
+    assert found == [0, 0, 1]
+
+
+def test_gradients_have_their_true_size_before_they_are_shortened():
+    class Scaler:
+        """Scales the loss by 8, as float16 needs it."""
+
+        def scale(self, loss):
+            return 8 * loss
+
+        def unscale_(self, optimizer):
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad /= 8
+
+        def step(self, optimizer):
+            optimizer.step()
+
+        def update(self):
+            pass
+
+    def delta_after_a_step(scaler):
+        settings = Settings(optimizer="sgd", lr=0.1, transform_max_norm=0.5, epochs=1, precision="float32")
+        owner = Learnable()
+        run = training.Run(toy_linear(), TRAIN, owner, ap.AntiPiracyLoss(1, 2, 5), settings, torch.device("cpu"))
+        run.scaler = scaler or run.scaler
+        run.step(TRAIN.images, TRAIN.labels)
+        return owner.delta.grad
+
+    torch.testing.assert_close(delta_after_a_step(Scaler()), delta_after_a_step(None))
+
+
+def test_no_bar_is_left_open():
+    ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=1, device="cpu")
+    assert not tqdm._instances
