@@ -19,31 +19,52 @@ BUILT = ROOT / "_build" / "html"
 AXE = ROOT / "_vendor" / ".tests" / "axe.min.js"  # tools/vendor.py fetches it
 sys.path.insert(0, str(ROOT / "tools"))
 # Without the last ones Chromium looks for its maker's servers at each start.
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 # Two scripts of the theme declare one name, and on a reader's first visit it finds no mode stored; nothing comes of either.
 ALLOWED = ("Identifier 'DOCUMENTATION_OPTIONS' has already been declared", "Got invalid theme mode")
 
 
 # What axe-core finds in the theme's own parts, by rule: the element, and why it stays.
 OF_THE_THEME = {
-    "label-content-name-mismatch": (".search-button-field", "the theme's button reads “Search Ctrl+K”, and is named Search"),
-    "region": (".sidebar-primary-item", "the theme's logo and search field in the side bar are in no landmark"),
+    "label-content-name-mismatch": (
+        ".search-button-field",
+        "the theme's button reads “Search Ctrl+K”, and is named Search",
+    ),
+    "region": (
+        ".sidebar-primary-item",
+        "the theme's logo and search field in the side bar are in no landmark",
+    ),
 }
 
 
 def violations(page):
     """What axe-core finds wrong in a page, one line for each kind and element, without what is the theme's own."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run().then(({violations}) => violations.flatMap(({id, help, nodes}) => "
-                          "nodes.map(({target}) => [id, help, String(target)])))")
+    found = page.evaluate(
+        "axe.run().then(({violations}) => violations.flatMap(({id, help, nodes}) => "
+        "nodes.map(({target}) => [id, help, String(target)])))"
+    )
 
     def of_the_theme(rule, target):
         selector = OF_THE_THEME.get(rule, ("",))[0]
-        return bool(selector) and page.evaluate("([target, selector]) => document.querySelector(target)?.closest(selector) !== null",
-                                                [target, selector])
+        return bool(selector) and page.evaluate(
+            "([target, selector]) => document.querySelector(target)?.closest(selector) !== null",
+            [target, selector],
+        )
 
-    return [f"{rule}: {words}: {target}" for rule, words, target in found if not of_the_theme(rule, target)]
+    return [
+        f"{rule}: {words}: {target}"
+        for rule, words, target in found
+        if not of_the_theme(rule, target)
+    ]
 
 
 def find_chromium():
@@ -56,11 +77,23 @@ def why_not_built():
     """Why there is no built book to test, or None."""
     if not (BUILT / "genindex.html").is_file():
         return "the book is not built: run `make book` first"
-    built = (BUILT / "genindex.html").stat().st_mtime  # every build writes it anew, but not index.html
-    sources = [path for folder in ("book", "tools") for path in (ROOT / folder).rglob("*")
-               if path.is_file() and "__pycache__" not in path.parts and ".ipynb_checkpoints" not in path.parts]
+    built = (
+        (BUILT / "genindex.html").stat().st_mtime
+    )  # every build writes it anew, but not index.html
+    sources = [
+        path
+        for folder in ("book", "tools")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and ".ipynb_checkpoints" not in path.parts
+    ]
     newer = [path for path in sources if path.stat().st_mtime > built]
-    return f"the book was built before {newer[0].relative_to(ROOT)} changed: run `make book` first" if newer else None
+    return (
+        f"the book was built before {newer[0].relative_to(ROOT)} changed: run `make book` first"
+        if newer
+        else None
+    )
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +143,17 @@ def open_page(browser, book_url):
             return request.abort()
 
         context.route("**/*", route)
-        note = lambda text: None if any(known in text for known in ALLOWED) else page.problems.append(text)  # noqa: E731
+        note = lambda text: (
+            None if any(known in text for known in ALLOWED) else page.problems.append(text)
+        )  # noqa: E731
         page.on("console", lambda message: note(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: note(str(error)))
-        page.on("response", lambda response: note(f"{response.status}: {response.url}") if response.status >= 400 else None)
+        page.on(
+            "response",
+            lambda response: (
+                note(f"{response.status}: {response.url}") if response.status >= 400 else None
+            ),
+        )
         page.on("requestfailed", lambda request: note(f"failed: {request.url}"))
         page.goto(f"{book_url}/{path}", wait_until=wait_until)
         return page

@@ -22,8 +22,12 @@ ATTACKS = {
     "brightness": attacks.brightness,
     "input_only": lambda net, images: attacks.input_only(net, images, sigma=0.1, p=0.2, draws=3),
     "climb": lambda net, images: attacks.climb(net, images, tries=2, steps=3, batch_size=7),
-    "pair": lambda net, images: attacks.pair(net, images, *pairs_of(ap.Shift(0.1)), width=2, tries=2, steps=3),
-    "pair_universal": lambda net, images: attacks.pair_universal(net, images, *pairs_of(ap.Shift(0.1))),
+    "pair": lambda net, images: attacks.pair(
+        net, images, *pairs_of(ap.Shift(0.1)), width=2, tries=2, steps=3
+    ),
+    "pair_universal": lambda net, images: attacks.pair_universal(
+        net, images, *pairs_of(ap.Shift(0.1))
+    ),
 }
 
 
@@ -40,39 +44,61 @@ def test_each_attack_takes_what_its_adversary_has_and_nothing_else():
         "direct": ({"net", "images"}, set()),
         "brightness": ({"net", "images"}, {"shifts", "clip"}),
         "input_only": ({"net", "images", "sigma", "p"}, {"draws", "seed", "clip"}),
-        "climb": ({"net", "images"}, {"tries", "steps", "lr", "batch_size", "sigma", "seed", "clip"}),
-        "pair": ({"net", "images", "raw", "processed"},
-                 {"width", "activation", "form", "tries", "steps", "lr", "batch_size", "seed", "clip"}),
+        "climb": (
+            {"net", "images"},
+            {"tries", "steps", "lr", "batch_size", "sigma", "seed", "clip"},
+        ),
+        "pair": (
+            {"net", "images", "raw", "processed"},
+            {"width", "activation", "form", "tries", "steps", "lr", "batch_size", "seed", "clip"},
+        ),
         "pair_universal": ({"net", "images", "raw", "processed"}, {"clip"}),
     }
-    found = {name: inspect.signature(function).parameters.values()
-             for name, function in inspect.getmembers(attacks, inspect.isfunction)
-             if function.__module__ == attacks.__name__ and function not in (attacks.candidates, attacks.raise_score)
-             and "net" in inspect.signature(function).parameters}
+    found = {
+        name: inspect.signature(function).parameters.values()
+        for name, function in inspect.getmembers(attacks, inspect.isfunction)
+        if function.__module__ == attacks.__name__
+        and function not in (attacks.candidates, attacks.raise_score)
+        and "net" in inspect.signature(function).parameters
+    }
     assert found.keys() == has.keys()
     for name, parameters in found.items():
         given, own = has[name]
         assert {each.name for each in parameters if each.default is each.empty} == given, name
         assert {each.name for each in parameters if each.default is not each.empty} == own, name
-        assert all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters), f"{name} takes anything"
+        assert all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters), (
+            f"{name} takes anything"
+        )
 
 
 @pytest.mark.parametrize("images_on", ["cpu", "meta"])
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_the_network_may_be_on_another_device_than_the_images(monkeypatch, attack, images_on):
-    monkeypatch.setattr(torch.Tensor, "item", lambda tensor: 0.5)  # the scores: "meta" has no values
+    monkeypatch.setattr(
+        torch.Tensor, "item", lambda tensor: 0.5
+    )  # the scores: "meta" has no values
     with Devices():
         tried = attack(TinyCNN().to("meta"), toy_split(8).images.to(images_on))
     assert tried.scores == [0.5] * len(tried.transforms)
-    assert {tensor.device.type for each in tried.transforms for tensor in state_of(each).values()} <= {"meta"}
+    assert {
+        tensor.device.type for each in tried.transforms for tensor in state_of(each).values()
+    } <= {"meta"}
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
-@pytest.mark.parametrize("given, found", [(toy_split(4), "Split"), (toy_split(4).images[0], r"\(1, 8, 8\)"),
-                                          (toy_split(4).images[:0], r"\(0, 1, 8, 8\)"),
-                                          (toy_split(4).images.numpy(), "ndarray")])
+@pytest.mark.parametrize(
+    "given, found",
+    [
+        (toy_split(4), "Split"),
+        (toy_split(4).images[0], r"\(1, 8, 8\)"),
+        (toy_split(4).images[:0], r"\(0, 1, 8, 8\)"),
+        (toy_split(4).images.numpy(), "ndarray"),
+    ],
+)
 def test_what_holds_labels_or_is_no_batch_of_images_is_refused(attack, given, found):
-    with pytest.raises(ValueError, match=rf"images must be a tensor \(N, C, H, W\) with N ≥ 1, got .*{found}"):
+    with pytest.raises(
+        ValueError, match=rf"images must be a tensor \(N, C, H, W\) with N ≥ 1, got .*{found}"
+    ):
         attack(toy_linear(), given)
 
 
@@ -83,7 +109,11 @@ def test_the_network_and_the_images_are_left_as_they_were(attack, training):
     before, pixels, random = state_of(net), images.clone(), torch.get_rng_state()
     attack(net, images)
     assert same(state_of(net), before), "weights or batch-normalization statistics changed"
-    assert net.training == training and torch.equal(images, pixels) and torch.equal(torch.get_rng_state(), random)
+    assert (
+        net.training == training
+        and torch.equal(images, pixels)
+        and torch.equal(torch.get_rng_state(), random)
+    )
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
@@ -93,7 +123,10 @@ def test_each_candidate_has_the_score_of_its_own_answers(attack):
     found = attack(net, images)
     assert isinstance(found, ap.Candidates) and len(found.scores) == len(found)
     weight, bias = net.weight.detach().numpy(), net.bias.detach().numpy()
-    expected = [information(transform(images).flatten(1).numpy() @ weight.T + bias) for transform in found.transforms]
+    expected = [
+        information(transform(images).flatten(1).numpy() @ weight.T + bias)
+        for transform in found.transforms
+    ]
     assert found.scores == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
@@ -107,14 +140,19 @@ def information(logits):
 def test_decisiveness_is_the_mutual_information(count, classes, seed, scale):
     logits = scale * np.random.default_rng(seed).normal(size=(count, classes))
     found = attacks.decisiveness(torch.tensor(logits))
-    assert found == pytest.approx(information(logits), abs=1e-9) and -1e-9 <= found <= math.log(classes) + 1e-9
+    assert (
+        found == pytest.approx(information(logits), abs=1e-9)
+        and -1e-9 <= found <= math.log(classes) + 1e-9
+    )
 
 
 def test_decisiveness_of_extreme_answers():
     sure = 1e4 * torch.eye(4)
     assert attacks.decisiveness(sure) == pytest.approx(math.log(4))  # sure, and every class occurs
     assert attacks.decisiveness(sure[[2, 2, 2]]) == pytest.approx(0)  # every image gets one class
-    assert attacks.decisiveness(torch.zeros(3, 4)) == pytest.approx(0, abs=1e-6)  # nothing but doubt
+    assert attacks.decisiveness(torch.zeros(3, 4)) == pytest.approx(
+        0, abs=1e-6
+    )  # nothing but doubt
 
 
 def test_the_score_can_be_climbed_from_answers_that_are_as_sure_as_float32_can_tell():
@@ -148,7 +186,10 @@ def test_brightness_covers_the_range_and_holds_no_shift_too():
 
 def test_brightness_with_other_shifts_and_clipped():
     found = attacks.brightness(toy_linear(), toy_split(4).images, shifts=[-0.5, 0.5], clip=True)
-    assert [(transform.value, transform.clip) for transform in found.transforms] == [(-0.5, True), (0.5, True)]
+    assert [(transform.value, transform.clip) for transform in found.transforms] == [
+        (-0.5, True),
+        (0.5, True),
+    ]
     assert found.transforms[1](torch.ones(1, 1, 8, 8)).max() == 1
 
 
@@ -178,7 +219,9 @@ def test_input_only_follows_its_seed_and_more_draws_only_add_keys():
 def test_with_the_owners_seed_the_thief_does_not_get_the_owners_key(seed):
     # Two independent keys of 784 pixels agree with probability (0.6² + 2·0.2²)^784 < 1e-278.
     owner = ap.Fixed((1, 28, 28), 0.1, 0.2, seed=seed)
-    found = attacks.input_only(toy_linear(784), torch.zeros(1, 1, 28, 28), 0.1, 0.2, draws=5, seed=seed)
+    found = attacks.input_only(
+        toy_linear(784), torch.zeros(1, 1, 28, 28), 0.1, 0.2, draws=5, seed=seed
+    )
     assert not any(torch.equal(owner.key, guess.key) for guess in found.transforms)
 
 
@@ -194,7 +237,12 @@ def locked_linear(split, strength=12.0):
     """
     features = split.images.flatten(1)
     centered = features - features.mean(dim=0)
-    weight = torch.linalg.lstsq(centered, torch.nn.functional.one_hot(split.labels, 10).float()).solution.T * 6
+    weight = (
+        torch.linalg.lstsq(
+            centered, torch.nn.functional.one_hot(split.labels, 10).float()
+        ).solution.T
+        * 6
+    )
     wanted = torch.zeros(10)
     wanted[0] = -strength
     key = ap.Learned((1, 8, 8)).requires_grad_(False)
@@ -219,9 +267,16 @@ def test_climbing_goes_up_the_gradient_of_the_score():
     net, images = toy_linear(), toy_split(12).images
     start = np.random.SeedSequence(3).spawn(1)[0]
     began = ap.Learned((1, 8, 8), 0.03, start).delta.detach()
-    moved = attacks.climb(net, images, tries=1, steps=1, lr=1e-3, batch_size=12, seed=3).transforms[0].delta - began
+    moved = (
+        attacks.climb(net, images, tries=1, steps=1, lr=1e-3, batch_size=12, seed=3)
+        .transforms[0]
+        .delta
+        - began
+    )
     weight, bias = net.weight.detach().double().numpy(), net.bias.detach().double().numpy()
-    score = lambda delta: information((images.double().numpy() + delta).reshape(12, -1) @ weight.T + bias)  # noqa: E731
+    score = lambda delta: information(
+        (images.double().numpy() + delta).reshape(12, -1) @ weight.T + bias
+    )  # noqa: E731
     for pixel in range(0, 64, 7):
         step = np.zeros((1, 8, 8))
         step.flat[pixel] = 1e-5
@@ -231,9 +286,15 @@ def test_climbing_goes_up_the_gradient_of_the_score():
 
 def test_climbing_follows_its_seed_and_each_try_starts_anew():
     net, images = toy_linear(), toy_split(12).images
-    climbed = lambda seed: [thief.delta for thief in  # noqa: E731
-                            attacks.climb(net, images, tries=2, steps=2, batch_size=5, seed=seed).transforms]
-    assert all(map(torch.equal, climbed(4), climbed(4))) and not torch.equal(climbed(4)[0], climbed(5)[0])
+    climbed = lambda seed: [
+        thief.delta
+        for thief in attacks.climb(  # noqa: E731
+            net, images, tries=2, steps=2, batch_size=5, seed=seed
+        ).transforms
+    ]
+    assert all(map(torch.equal, climbed(4), climbed(4))) and not torch.equal(
+        climbed(4)[0], climbed(5)[0]
+    )
     assert not torch.equal(*climbed(4))
     clipped = attacks.climb(net, images, tries=1, steps=1, sigma=2.0, clip=True).transforms[0]
     assert clipped.clip and clipped(images).min() >= 0
@@ -241,7 +302,9 @@ def test_climbing_follows_its_seed_and_each_try_starts_anew():
 
 @pytest.mark.parametrize("options", [{"tries": 0}, {"steps": 0}, {"batch_size": 0}])
 def test_nothing_to_climb_is_refused(options):
-    with pytest.raises(ValueError, match=f"{next(iter(options))} must be a whole number, 1 or more, got 0"):
+    with pytest.raises(
+        ValueError, match=f"{next(iter(options))} must be a whole number, 1 or more, got 0"
+    ):
         attacks.climb(toy_linear(), toy_split(4).images, **options)
 
 
@@ -253,18 +316,27 @@ def test_the_pick_uses_no_label():
     place = int(np.argmax(found.scores))
     for labelled in (split, relabeled):
         result = ap.access(net, labelled, found)
-        assert result.picked == result.accuracies[place] == ap.accuracy(net, labelled, found.transforms[place])
+        assert (
+            result.picked
+            == result.accuracies[place]
+            == ap.accuracy(net, labelled, found.transforms[place])
+        )
 
 
 # ---- pairs
 
-@pytest.mark.parametrize("transform", [ap.Fixed((1, 8, 8), 0.1, 0.2, seed=3), ap.Learned((1, 8, 8), 0.05, seed=3)],
-                         ids=["fixed", "learned"])
+@pytest.mark.parametrize(
+    "transform",
+    [ap.Fixed((1, 8, 8), 0.1, 0.2, seed=3), ap.Learned((1, 8, 8), 0.05, seed=3)],
+    ids=["fixed", "learned"],
+)
 def test_one_pair_gives_a_universal_perturbation_away(transform):
     raw, processed = pairs_of(transform, 1)
     found = attacks.pair_universal(toy_linear(), raw, raw, processed)
     split = toy_split(50, seed=4)
-    torch.testing.assert_close(found.transforms[0](split.images), transform(split.images).detach(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        found.transforms[0](split.images), transform(split.images).detach(), atol=1e-6, rtol=0
+    )
     assert len(found) == 1 and not any(p.requires_grad for p in found.transforms[0].parameters())
     assert ap.access(toy_linear(), split, found).best == ap.accuracy(toy_linear(), split, transform)
 
@@ -289,11 +361,15 @@ def test_the_pair_attack_learns_what_the_owner_does(form, width):
     owner = ap.Generator(1, width=2, seed=5)
     raw, processed = pairs_of(owner, 32)
     unseen = toy_split(20, seed=6).images
-    found = attacks.pair(toy_linear(), unseen, raw, processed, width=width, form=form, tries=2, steps=300)
+    found = attacks.pair(
+        toy_linear(), unseen, raw, processed, width=width, form=form, tries=2, steps=300
+    )
     seen_error = [(thief(raw) - processed).square().mean().sqrt() for thief in found.transforms]
     assert max(seen_error) < 0.2 * ap.perturbation_size(owner, raw).rms
     if form == "convolutional":  # of the owner's shape: right on images they have not seen, too
-        error = [(thief(unseen) - owner(unseen)).square().mean().sqrt() for thief in found.transforms]
+        error = [
+            (thief(unseen) - owner(unseen)).square().mean().sqrt() for thief in found.transforms
+        ]
         assert max(error) < 0.2 * ap.perturbation_size(owner, unseen).rms
     for thief in found.transforms:
         assert (thief.form, thief.width, thief.training) == (form, width, False)
@@ -304,7 +380,9 @@ def test_one_pair_shows_a_generator_many_times_over():
     owner = ap.Generator(1, width=2, seed=5)
     raw, processed = pairs_of(owner, 1)
     unseen = toy_split(20, seed=6).images
-    thief, = attacks.pair(toy_linear(), unseen, raw, processed, width=2, tries=1, steps=1000).transforms
+    (thief,) = attacks.pair(
+        toy_linear(), unseen, raw, processed, width=2, tries=1, steps=1000
+    ).transforms
     error = (thief(unseen) - owner(unseen)).square().mean().sqrt().item()
     assert error < 0.5 * ap.perturbation_size(owner, unseen).rms
 
@@ -313,7 +391,9 @@ def test_the_pair_attack_follows_its_seed_and_each_try_starts_anew():
     raw, processed = pairs_of(ap.Generator(1, 2, seed=5))
     weights = lambda tries, seed: [state_of(thief) for thief in attacks.pair(  # noqa: E731
         toy_linear(), raw, raw, processed, width=2, tries=tries, steps=3, seed=seed).transforms]
-    assert all(map(same, weights(2, 1), weights(2, 1))) and all(map(same, weights(1, 1), weights(2, 1)))
+    assert all(map(same, weights(2, 1), weights(2, 1))) and all(
+        map(same, weights(1, 1), weights(2, 1))
+    )
     one, other = weights(2, 1)
     assert not same(one, other) and not same(one, weights(1, 2)[0])
 
@@ -321,16 +401,22 @@ def test_the_pair_attack_follows_its_seed_and_each_try_starts_anew():
 def test_with_the_owners_seed_the_thief_does_not_start_from_the_owners_weights():
     owner = ap.Generator(1, 2, seed=5)
     raw, processed = pairs_of(owner)
-    thief, = attacks.pair(toy_linear(), raw, raw, processed, width=2, tries=1, steps=1, lr=1e-9, seed=5).transforms
+    (thief,) = attacks.pair(
+        toy_linear(), raw, raw, processed, width=2, tries=1, steps=1, lr=1e-9, seed=5
+    ).transforms
     assert not torch.allclose(thief.layers[0].weight, owner.layers[0].weight, atol=1e-3)
 
 
 def test_pairs_that_do_not_match_are_refused():
     raw = toy_split(4).images
     for attack in (attacks.pair, attacks.pair_universal):
-        with pytest.raises(ValueError, match=r"expected pairs, .* got \(4, 1, 8, 8\) and \(3, 1, 8, 8\)"):
+        with pytest.raises(
+            ValueError, match=r"expected pairs, .* got \(4, 1, 8, 8\) and \(3, 1, 8, 8\)"
+        ):
             attack(toy_linear(), raw, raw, raw[:3])
-        with pytest.raises(ValueError, match=r"raw must be .* N ≥ 1, got Tensor of shape \(0, 1, 8, 8\)"):
+        with pytest.raises(
+            ValueError, match=r"raw must be .* N ≥ 1, got Tensor of shape \(0, 1, 8, 8\)"
+        ):
             attack(toy_linear(), raw, raw[:0], raw[:0])
     with pytest.raises(ValueError, match="tries must be a whole number, 1 or more, got 0"):
         attacks.pair(toy_linear(), raw, raw, raw, tries=0, steps=5)
@@ -357,10 +443,26 @@ def test_the_settings_of_the_book():
     np.testing.assert_array_equal(shifts, np.linspace(-0.2, 0.2, 17))
     assert defaults_of(attacks.brightness)["clip"] is False
     assert defaults_of(attacks.input_only) == {"draws": 100, "seed": 0, "clip": False}
-    assert defaults_of(attacks.climb) == {"tries": 10, "steps": 20, "lr": 0.01, "batch_size": 200, "sigma": 0.03,
-                                          "seed": 0, "clip": False}
-    assert defaults_of(attacks.pair) == {"width": 16, "activation": "tanh", "form": "convolutional", "tries": 10,
-                                         "steps": 500, "lr": 0.01, "batch_size": 16, "seed": 0, "clip": False}
+    assert defaults_of(attacks.climb) == {
+        "tries": 10,
+        "steps": 20,
+        "lr": 0.01,
+        "batch_size": 200,
+        "sigma": 0.03,
+        "seed": 0,
+        "clip": False,
+    }
+    assert defaults_of(attacks.pair) == {
+        "width": 16,
+        "activation": "tanh",
+        "form": "convolutional",
+        "tries": 10,
+        "steps": 500,
+        "lr": 0.01,
+        "batch_size": 16,
+        "seed": 0,
+        "clip": False,
+    }
     assert defaults_of(attacks.pair_universal) == {"clip": False}
 
 
@@ -368,7 +470,9 @@ def test_the_keys_are_those_of_the_seeds_children():
     found = attacks.input_only(toy_linear(), toy_split(2).images, 0.1, 0.2, draws=3, seed=7)
     for child, transform in zip(np.random.SeedSequence(7).spawn(3), found.transforms, strict=True):
         assert torch.equal(transform.key, ap.Fixed((1, 8, 8), 0.1, 0.2, child).key)
-    again = attacks.input_only(toy_linear(), toy_split(2).images, 0.1, 0.2, draws=3, seed=np.random.SeedSequence(7))
+    again = attacks.input_only(
+        toy_linear(), toy_split(2).images, 0.1, 0.2, draws=3, seed=np.random.SeedSequence(7)
+    )
     assert torch.equal(again.transforms[2].key, found.transforms[2].key)
 
 
@@ -377,13 +481,17 @@ def test_climbing_takes_the_steps_of_its_description():
     torch.manual_seed(0)
     net, images = TinyCNN().eval(), toy_split(30).images
     for batch_size in (7, 200):
-        found = attacks.climb(net, images, tries=2, steps=4, lr=0.02, batch_size=batch_size, sigma=0.05, seed=3)
+        found = attacks.climb(
+            net, images, tries=2, steps=4, lr=0.02, batch_size=batch_size, sigma=0.05, seed=3
+        )
         for child, thief in zip(np.random.SeedSequence(3).spawn(2), found.transforms, strict=True):
             delta = ap.Learned((1, 8, 8), 0.05, child).delta.detach().clone().requires_grad_(True)
             optimizer = torch.optim.Adam([delta], lr=0.02)
             generator = torch.Generator().manual_seed(int(child.generate_state(1)[0]))
             for _ in range(4):
-                q = net(images[torch.randperm(30, generator=generator)[:batch_size]] + delta).softmax(dim=1)
+                q = net(
+                    images[torch.randperm(30, generator=generator)[:batch_size]] + delta
+                ).softmax(dim=1)
                 score = (q * (q / q.mean(dim=0)).log()).sum(dim=1).mean()
                 delta.grad, = torch.autograd.grad(-score, [delta])
                 optimizer.step()
@@ -392,16 +500,27 @@ def test_climbing_takes_the_steps_of_its_description():
             assert (thief.delta - ap.Learned((1, 8, 8), 0.05, child).delta).abs().max() > 0.05
 
 
-@pytest.mark.parametrize("options", [{}, {"form": "dense", "batch_size": 3}, {"activation": "relu", "clip": True, "lr": 0.1}],
-                         ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"form": "dense", "batch_size": 3}, {"activation": "relu", "clip": True, "lr": 0.1}],
+    ids=str,
+)
 def test_imitating_takes_the_steps_of_its_description(options):
     raw, processed = pairs_of(ap.Fixed((1, 8, 8), 0.3, 0.4, seed=1), 20)
-    found = attacks.pair(toy_linear(), raw, raw, processed, width=3, tries=2, steps=6, seed=4, **options)
-    form, activation, clip = options.get("form", "convolutional"), options.get("activation", "tanh"), options.get("clip", False)
+    found = attacks.pair(
+        toy_linear(), raw, raw, processed, width=3, tries=2, steps=6, seed=4, **options
+    )
+    form, activation, clip = (
+        options.get("form", "convolutional"),
+        options.get("activation", "tanh"),
+        options.get("clip", False),
+    )
     for child, thief in zip(np.random.SeedSequence(4).spawn(2), found.transforms, strict=True):
         own = ap.Generator(1, 3, activation, form, 8 if form == "dense" else None, child, clip)
         optimizer = torch.optim.Adam(own.parameters(), lr=0.5)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=options.get("lr", 0.01), total_steps=6)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=options.get("lr", 0.01), total_steps=6
+        )
         generator = torch.Generator().manual_seed(int(child.generate_state(1)[0]))
         for _ in range(6):
             index = torch.randint(20, (options.get("batch_size", 16),), generator=generator)
@@ -430,7 +549,9 @@ def test_the_matched_sigma_by_the_formula(rms, p):
     assert attacks.matched_sigma(rms, p) == pytest.approx((rms * rms / (2 * p)) ** 0.5)
 
 
-@pytest.mark.parametrize("rms, p, name", [(0, 0.2, "rms"), (math.nan, 0.2, "rms"), (0.1, 0, "p"), (0.1, 0.6, "p")])
+@pytest.mark.parametrize(
+    "rms, p, name", [(0, 0.2, "rms"), (math.nan, 0.2, "rms"), (0.1, 0, "p"), (0.1, 0.6, "p")]
+)
 def test_a_sigma_of_impossible_numbers_is_refused(rms, p, name):
     with pytest.raises(ValueError, match=f"{name} must be a finite number above 0"):
         attacks.matched_sigma(rms, p)
@@ -438,12 +559,21 @@ def test_a_sigma_of_impossible_numbers_is_refused(rms, p, name):
 
 # ---- scores
 
-@pytest.mark.parametrize("logits, expected", [
-    ([[1.0, 2.0, -math.inf], [3.0, 0.0, -math.inf]], information(np.array([[1.0, 2.0], [3.0, 0.0]]))),
-    ([[0.0, -math.inf], [-math.inf, 0.0]], math.log(2)), ([[0.0, -math.inf], [0.0, -math.inf]], 0.0),
-    ([[3e38, -3e38], [-3e38, 3e38]], math.log(2)),
-    ([[math.nan, 1.0], [0.0, 1.0]], -math.inf), ([[math.inf, 1.0], [0.0, 1.0]], -math.inf),
-    ([[-math.inf, -math.inf], [0.0, 1.0]], -math.inf)])
+@pytest.mark.parametrize(
+    "logits, expected",
+    [
+        (
+            [[1.0, 2.0, -math.inf], [3.0, 0.0, -math.inf]],
+            information(np.array([[1.0, 2.0], [3.0, 0.0]])),
+        ),
+        ([[0.0, -math.inf], [-math.inf, 0.0]], math.log(2)),
+        ([[0.0, -math.inf], [0.0, -math.inf]], 0.0),
+        ([[3e38, -3e38], [-3e38, 3e38]], math.log(2)),
+        ([[math.nan, 1.0], [0.0, 1.0]], -math.inf),
+        ([[math.inf, 1.0], [0.0, 1.0]], -math.inf),
+        ([[-math.inf, -math.inf], [0.0, 1.0]], -math.inf),
+    ],
+)
 def test_the_score_of_answers_at_the_edge(logits, expected):
     logits = torch.tensor(logits, requires_grad=True)
     assert attacks.decisiveness(logits) == pytest.approx(expected, abs=1e-6)
@@ -487,7 +617,11 @@ def test_attacks_work_where_gradients_are_switched_off(attack):
             found = attack(net, images + 0)
         assert found.scores == expected.scores
         assert all(map(same, map(state_of, found.transforms), map(state_of, expected.transforms)))
-        assert not any(tensor.is_inference() for thief in found.transforms for tensor in thief.state_dict().values())
+        assert not any(
+            tensor.is_inference()
+            for thief in found.transforms
+            for tensor in thief.state_dict().values()
+        )
 
 
 class ElsewhereByDefault(TorchFunctionMode):
@@ -495,7 +629,9 @@ class ElsewhereByDefault(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        assert not (kwargs.get("generator") is not None and kwargs.get("device") is None), f"{function} names no device"
+        assert not (kwargs.get("generator") is not None and kwargs.get("device") is None), (
+            f"{function} names no device"
+        )
         return function(*args, **kwargs)
 
 
@@ -515,8 +651,16 @@ def test_a_network_and_images_in_other_types_of_numbers(attack, numbers):
 # ---- what is refused
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
-@pytest.mark.parametrize("change", [lambda x: (255 * x).byte(), lambda x: x > 0.5, lambda x: 255 * x, lambda x: 2 * x - 1,
-                                    lambda x: x * math.nan])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: (255 * x).byte(),
+        lambda x: x > 0.5,
+        lambda x: 255 * x,
+        lambda x: 2 * x - 1,
+        lambda x: x * math.nan,
+    ],
+)
 def test_what_is_no_raw_image_is_refused(attack, change):
     asked = []
     net = toy_linear()
@@ -535,7 +679,9 @@ def test_other_pairs_are_refused():
             attack(toy_linear(), raw, raw, raw * math.nan)
         with pytest.raises(ValueError, match="processed must be a tensor"):
             attack(toy_linear(), raw, raw, None)
-    assert len(attacks.pair_universal(toy_linear(), raw, raw, raw + 0.5)) == 1, "processed images may leave the range"
+    assert len(attacks.pair_universal(toy_linear(), raw, raw, raw + 0.5)) == 1, (
+        "processed images may leave the range"
+    )
 
 
 def test_nothing_to_try_is_refused():
@@ -547,13 +693,26 @@ def test_nothing_to_try_is_refused():
         attacks.candidates(toy_linear(), images, iter(()))
 
 
-@pytest.mark.parametrize("options, name", [
-    ({"tries": 0}, "tries"), ({"tries": 1.5}, "tries"), ({"steps": 0}, "steps"), ({"steps": 2.5}, "steps"),
-    ({"batch_size": 0}, "batch_size"), ({"lr": 0}, "lr"), ({"lr": math.nan}, "lr"), ({"seed": -1}, "seed"),
-    ({"seed": 1.5}, "seed")])
+@pytest.mark.parametrize(
+    "options, name",
+    [
+        ({"tries": 0}, "tries"),
+        ({"tries": 1.5}, "tries"),
+        ({"steps": 0}, "steps"),
+        ({"steps": 2.5}, "steps"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"lr": 0}, "lr"),
+        ({"lr": math.nan}, "lr"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "seed"),
+    ],
+)
 def test_other_options_are_refused(options, name):
     images = toy_split(4).images
-    for attack in (partial(attacks.climb, toy_linear(), images), partial(attacks.pair, toy_linear(), images, images, images)):
+    for attack in (
+        partial(attacks.climb, toy_linear(), images),
+        partial(attacks.pair, toy_linear(), images, images, images),
+    ):
         with pytest.raises(ValueError, match=f"{name} must be"):
             attack(**options)
     if name == "seed":

@@ -23,8 +23,20 @@ def fit(path, net=None, **settings):
     torch.manual_seed(0)
     net = TinyCNN() if net is None else net
     transform = Learnable()
-    history = ap.fit(net, TRAIN, VALIDATION, **{"transform": transform, "epochs": 2, "batch_size": 24, "lr": 0.01,
-                                                "checkpoint": path, **QUIET, **settings})
+    history = ap.fit(
+        net,
+        TRAIN,
+        VALIDATION,
+        **{
+            "transform": transform,
+            "epochs": 2,
+            "batch_size": 24,
+            "lr": 0.01,
+            "checkpoint": path,
+            **QUIET,
+            **settings,
+        },
+    )
     return net, transform, history
 
 
@@ -46,7 +58,9 @@ def written(tmp_path):
 
 def parts(path):
     with safe_open(path, "pt") as file:
-        return json.loads(file.metadata()["checkpoint"]), {name: file.get_tensor(name) for name in file.keys()}
+        return json.loads(file.metadata()["checkpoint"]), {
+            name: file.get_tensor(name) for name in file.keys()
+        }
 
 
 def put(path, header, tensors):
@@ -57,7 +71,12 @@ def test_whatever_single_byte_flips_the_file_is_refused_or_means_the_same(writte
     """Every part of the file: lengths, names, header and tensors. What is only told to people may differ."""
     content = written.read_bytes()
     expected = state_of(fit(written)[0])
-    places = np.random.default_rng(0).choice(len(content), 60, replace=False).tolist() + [0, 8, 20, len(content) - 1]
+    places = np.random.default_rng(0).choice(len(content), 60, replace=False).tolist() + [
+        0,
+        8,
+        20,
+        len(content) - 1,
+    ]
     refused = 0
     for place in places:
         damaged = bytearray(content)
@@ -75,8 +94,17 @@ def test_whatever_single_byte_flips_the_file_is_refused_or_means_the_same(writte
     assert refused > 0.9 * len(places)
 
 
-@pytest.mark.parametrize("lost", ["optimizer.0.exp_avg", "optimizer.3.step", "random.torch", "net.fc.bias",
-                                  "transform.delta", "best.net.fc.bias"])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "optimizer.0.exp_avg",
+        "optimizer.3.step",
+        "random.torch",
+        "net.fc.bias",
+        "transform.delta",
+        "best.net.fc.bias",
+    ],
+)
 @pytest.mark.parametrize("honest", [False, True], ids=["kept checksum", "new checksum"])
 def test_a_tensor_that_is_missing_is_missed(written, lost, honest):
     header, tensors = parts(written)
@@ -101,7 +129,10 @@ def test_the_message_of_a_damaged_file_says_what_was_expected(written):
     header, tensors = parts(written)
     tensors["net.fc.bias"] += 1e-3
     put(written, header, tensors)
-    with pytest.raises(TrainingError, match=f"is damaged: .* should have {header['sha256']}. Remove it to start anew"):
+    with pytest.raises(
+        TrainingError,
+        match=f"is damaged: .* should have {header['sha256']}. Remove it to start anew",
+    ):
         fit(written)
 
 
@@ -117,10 +148,15 @@ def test_a_file_of_another_version_is_refused_and_one_that_knows_less_goes_on(wr
     del header["training_seconds"]
     put(written, header, tensors)
     assert fit(written)[2].training_seconds >= header["seconds"]
-    for change, message in (({"format": 3}, r"written by another version \(format 3, expected 2\)"),
-                            ({"settings": header["settings"] | {"warmup": 3}}, "warmup is no setting of this version, was 3"),
-                            ({"settings": without("net")}, "does not say which run it belongs to"),
-                            ({"settings": None}, "does not say which run it belongs to")):
+    for change, message in (
+        ({"format": 3}, r"written by another version \(format 3, expected 2\)"),
+        (
+            {"settings": header["settings"] | {"warmup": 3}},
+            "warmup is no setting of this version, was 3",
+        ),
+        ({"settings": without("net")}, "does not say which run it belongs to"),
+        ({"settings": None}, "does not say which run it belongs to"),
+    ):
         put(written, header | change, tensors)
         with pytest.raises(TrainingError, match=message):
             fit(written)
@@ -150,7 +186,9 @@ def test_a_function_that_augments_is_known_by_its_source(tmp_path):
     def other(images, generator):
         return images.roll(2, -1)
 
-    with pytest.raises(TrainingError, match=r"augment is .*other \([0-9a-f]{12}\), was .*shifted \([0-9a-f]{12}\)"):
+    with pytest.raises(
+        TrainingError, match=r"augment is .*other \([0-9a-f]{12}\), was .*shifted \([0-9a-f]{12}\)"
+    ):
         fit(path, augment=other)
 
 
@@ -176,14 +214,23 @@ def test_the_same_images_are_the_same_whatever_the_threads():
     finally:
         torch.set_num_threads(threads)
     assert len(found) == 1
-    assert _checkpoint.split_sha256(ap.Split(split.images.flip(-1), split.labels, split.indices)) not in found
-    assert _checkpoint.split_sha256(ap.Split(split.images, split.labels.flip(0), split.indices)) not in found
+    assert (
+        _checkpoint.split_sha256(ap.Split(split.images.flip(-1), split.labels, split.indices))
+        not in found
+    )
+    assert (
+        _checkpoint.split_sha256(ap.Split(split.images, split.labels.flip(0), split.indices))
+        not in found
+    )
 
 
 def test_another_number_of_threads_gives_a_notice(written):
     header, tensors = parts(written)
     put(written, header | {"threads": header["threads"] + 1}, tensors)
-    with pytest.warns(UserWarning, match=f"written with {header['threads'] + 1} threads.* may differ in the last bits"):
+    with pytest.warns(
+        UserWarning,
+        match=f"written with {header['threads'] + 1} threads.* may differ in the last bits",
+    ):
         fit(written)
 
 
@@ -211,7 +258,11 @@ def test_tied_weights_can_be_kept(tmp_path):
     stopped.load_state_dict(start)
     path = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ap.training.Run, "validate", lambda run, split: 1 / 0 if run.history.epochs else {"accuracy": 0.5})
+        patch.setattr(
+            ap.training.Run,
+            "validate",
+            lambda run, split: 1 / 0 if run.history.epochs else {"accuracy": 0.5},
+        )
         with pytest.raises(ZeroDivisionError):
             fit(path, stopped, transform=None)
     assert path.exists()
@@ -229,10 +280,14 @@ def test_tied_weights_can_be_kept(tmp_path):
 def test_a_folder_is_refused_before_anything_is_trained(tmp_path):
     net = TinyCNN()
     before = state_of(net)
-    with pytest.raises(TrainingError, match="is a folder: name a file in it, such as .*run.safetensors"):
+    with pytest.raises(
+        TrainingError, match="is a folder: name a file in it, such as .*run.safetensors"
+    ):
         fit(tmp_path, net)
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrainingError, match="cannot be written .*name a file in a folder that you may write to"):
+    with pytest.raises(
+        TrainingError, match="cannot be written .*name a file in a folder that you may write to"
+    ):
         fit(tmp_path / "file" / "run", net)
     assert same(state_of(net), before) and (tmp_path / "file").read_text() == ""
 
@@ -249,7 +304,9 @@ def test_on_a_full_disk_training_goes_on_and_says_so(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_checkpoint, "write_whole", full)
-    with pytest.warns(UserWarning, match="could not be written .No space left on device.; training goes on"):
+    with pytest.warns(
+        UserWarning, match="could not be written .No space left on device.; training goes on"
+    ):
         history = fit(tmp_path / "run")[2]
     assert len(history.epochs) == 2
 

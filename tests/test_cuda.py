@@ -25,8 +25,19 @@ def trained(make_transform, optimizer, **settings):
     make_net, lr = STEADY[optimizer]
     torch.manual_seed(0)
     net, transform = make_net(), make_transform()
-    history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, batch_size=24, lr=lr, optimizer=optimizer,
-                     transform_max_norm=max_norm(transform), augment=ap.Augment(1), **ON_CUDA | settings)
+    history = ap.fit(
+        net,
+        TRAIN,
+        VALIDATION,
+        transform=transform,
+        epochs=3,
+        batch_size=24,
+        lr=lr,
+        optimizer=optimizer,
+        transform_max_norm=max_norm(transform),
+        augment=ap.Augment(1),
+        **ON_CUDA | settings,
+    )
     state = state_of(net) | ({} if transform is None else state_of(transform))
     return {name: tensor.cpu() for name, tensor in state.items()}, history
 
@@ -38,9 +49,18 @@ def test_the_host_waits_for_the_device_twice_an_epoch(make_transform, optimizer,
     """For the order of the images before the first batch, and for the means after the last."""
     make_net, lr = RECIPES[optimizer]
     transform = make_transform()
-    settings = Settings(optimizer=optimizer, lr=lr, transform_max_norm=max_norm(transform), epochs=2, batch_size=8,
-                        augment=ap.Augment(), precision="bfloat16")
-    run = training.Run(make_net(), TRAIN, transform, ap.AntiPiracyLoss(), settings, torch.device("cuda"))
+    settings = Settings(
+        optimizer=optimizer,
+        lr=lr,
+        transform_max_norm=max_norm(transform),
+        epochs=2,
+        batch_size=8,
+        augment=ap.Augment(),
+        precision="bfloat16",
+    )
+    run = training.Run(
+        make_net(), TRAIN, transform, ap.AntiPiracyLoss(), settings, torch.device("cuda")
+    )
     if graph:
         attach_graph(run)
     run.one_epoch(tqdm(disable=True))  # libraries are loaded in the first
@@ -57,17 +77,25 @@ def test_the_host_waits_for_the_device_twice_an_epoch(make_transform, optimizer,
 @pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
 @pytest.mark.parametrize("optimizer", RECIPES)
 @pytest.mark.parametrize("make_transform", OWNERS.values(), ids=OWNERS)
-def test_training_stopped_and_resumed_ends_close_to_training_in_one_go(tmp_path, monkeypatch, make_transform, optimizer, graph):
+def test_training_stopped_and_resumed_ends_close_to_training_in_one_go(
+    tmp_path, monkeypatch, make_transform, optimizer, graph
+):
     """Not bit for bit: some sums on the device have no fixed order."""
     one_go, _ = trained(make_transform, optimizer, cuda_graph=graph)
     with monkeypatch.context() as patch:
         press_ctrl_c(patch, at=5)  # in the second of three batches of the second epoch
-        _, history = trained(make_transform, optimizer, cuda_graph=graph, checkpoint=tmp_path / "run.safetensors")
+        _, history = trained(
+            make_transform, optimizer, cuda_graph=graph, checkpoint=tmp_path / "run.safetensors"
+        )
         assert history.interrupted and len(history.epochs) == 1
-    resumed, history = trained(make_transform, optimizer, cuda_graph=graph, checkpoint=tmp_path / "run.safetensors")
+    resumed, history = trained(
+        make_transform, optimizer, cuda_graph=graph, checkpoint=tmp_path / "run.safetensors"
+    )
     assert len(history.epochs) == 3
     for name, tensor in one_go.items():
-        torch.testing.assert_close(resumed[name], tensor, rtol=1e-2, atol=1e-3, msg=lambda text: f"{name}: {text}")
+        torch.testing.assert_close(
+            resumed[name], tensor, rtol=1e-2, atol=1e-3, msg=lambda text: f"{name}: {text}"
+        )
 
 
 @pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
@@ -78,8 +106,19 @@ def test_training_is_the_same_as_on_the_cpu_but_for_rounding(make_transform, gra
     for device in ("cpu", "cuda"):
         torch.manual_seed(0)
         net, transform = TinyCNN(), make_transform()
-        history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, batch_size=24, optimizer="sgd", lr=0.05,
-                         augment=ap.Augment(1), cuda_graph=graph, **QUIET | {"device": device})
+        history = ap.fit(
+            net,
+            TRAIN,
+            VALIDATION,
+            transform=transform,
+            epochs=3,
+            batch_size=24,
+            optimizer="sgd",
+            lr=0.05,
+            augment=ap.Augment(1),
+            cuda_graph=graph,
+            **QUIET | {"device": device},
+        )
         ends.append(state_of(net) | ({} if transform is None else state_of(transform)))
         losses.append(history["loss"])
     torch.manual_seed(0)
@@ -104,7 +143,9 @@ def test_recording_a_graph_leaves_no_trace():
     net, transform = TinyCNN().cuda(), OWNERS["generator"]().cuda()
     before = [state_of(net), state_of(transform)]
     settings = Settings(optimizer="sgd", lr=0.1, epochs=1, batch_size=8, precision="float32")
-    attach_graph(training.Run(net, TRAIN, transform, ap.AntiPiracyLoss(), settings, torch.device("cuda")))
+    attach_graph(
+        training.Run(net, TRAIN, transform, ap.AntiPiracyLoss(), settings, torch.device("cuda"))
+    )
     assert all(map(same, before, [state_of(net), state_of(transform)]))
 
 
@@ -120,4 +161,6 @@ def test_a_checkpoint_goes_on_on_another_device(tmp_path, monkeypatch, there, ba
     one_go, _ = trained(OWNERS["generator"], "adam", device=there)
     assert len(history.epochs) == 3
     for name, tensor in one_go.items():
-        torch.testing.assert_close(resumed[name], tensor, rtol=0.1, atol=0.05, msg=lambda text: f"{name}: {text}")
+        torch.testing.assert_close(
+            resumed[name], tensor, rtol=0.1, atol=0.05, msg=lambda text: f"{name}: {text}"
+        )

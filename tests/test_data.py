@@ -52,7 +52,9 @@ def test_mini_has_the_sizes_it_says(mini):
 
 @pytest.mark.parametrize("part, each", [("train", 1000), ("validation", 200), ("test", 200)])
 def test_mini_has_as_many_images_of_each_class(mini, part, each):
-    assert collections.Counter(getattr(mini, part).labels.tolist()) == dict.fromkeys(range(10), each)
+    assert collections.Counter(getattr(mini, part).labels.tolist()) == dict.fromkeys(
+        range(10), each
+    )
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -66,7 +68,11 @@ def test_mini_is_float32_in_0_1_with_eight_bits(mini, part):
 
 def test_mini_is_cut_from_the_splits_of_the_full_set_by_index(mini):
     order = np.random.RandomState(_sources.SPLIT_SEED).permutation(60_000)
-    full = {"validation": set(order[:5000].tolist()), "train": set(order[5000:].tolist()), "test": set(range(10_000))}
+    full = {
+        "validation": set(order[:5000].tolist()),
+        "train": set(order[5000:].tolist()),
+        "test": set(range(10_000)),
+    }
     found = {part: getattr(mini, part).indices.tolist() for part in PARTS}
     for part in PARTS:
         assert len(set(found[part])) == len(found[part]), "an image occurs twice"
@@ -75,7 +81,9 @@ def test_mini_is_cut_from_the_splits_of_the_full_set_by_index(mini):
 
 
 def test_no_image_of_mini_is_in_two_of_its_splits(mini):
-    images = {part: {image.numpy().tobytes() for image in getattr(mini, part).images} for part in PARTS}
+    images = {
+        part: {image.numpy().tobytes() for image in getattr(mini, part).images} for part in PARTS
+    }
     assert not images["train"] & images["validation"]
     assert not images["train"] & images["test"] and not images["validation"] & images["test"]
 
@@ -83,12 +91,21 @@ def test_no_image_of_mini_is_in_two_of_its_splits(mini):
 def test_the_seed_of_the_split_is_pinned():
     """Records and weights rest on it."""
     assert (_sources.SPLIT_SEED, _sources.VALIDATION_IMAGES) == (2018, 5000)
-    assert np.random.RandomState(2018).permutation(60_000)[:4].tolist() == [14630, 38459, 47218, 54775]
+    assert np.random.RandomState(2018).permutation(60_000)[:4].tolist() == [
+        14630,
+        38459,
+        47218,
+        54775,
+    ]
 
 
 def test_mini_comes_with_its_licence_and_is_small():
     assert data.MINI_FILE.stat().st_size < 8_000_000
-    texts = [path.read_text(encoding="utf-8") for path in _files.ASSETS.iterdir() if "licen" in path.name.lower()]
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in _files.ASSETS.iterdir()
+        if "licen" in path.name.lower()
+    ]
     assert any("Zalando" in text and "MIT" in text for text in texts)
 
 
@@ -102,7 +119,10 @@ def test_mini_reads_no_pickle():
 def test_a_truncated_mini_set_is_refused(tmp_path):
     file = tmp_path / "mini.npz"
     file.write_bytes(data.MINI_FILE.read_bytes()[:-100])
-    with pytest.raises(DataError, match=f"{file} is truncated or altered: expected SHA-256 {_sources.MINI_SHA256}, found"):
+    with pytest.raises(
+        DataError,
+        match=f"{file} is truncated or altered: expected SHA-256 {_sources.MINI_SHA256}, found",
+    ):
         _sources.read_mini(file)
 
 
@@ -127,8 +147,12 @@ def test_a_split_gives_smaller_splits():
     split = toy_split(30)
     for index in (slice(3, 7), split.labels == 3, [4, 8], torch.tensor([1, 2])):
         part = split[index]
-        assert torch.equal(part.images, split.images[index]) and torch.equal(part.labels, split.labels[index])
-        assert torch.equal(part.indices, split.indices[index]) and len(part) == len(split.labels[index])
+        assert torch.equal(part.images, split.images[index]) and torch.equal(
+            part.labels, split.labels[index]
+        )
+        assert torch.equal(part.indices, split.indices[index]) and len(part) == len(
+            split.labels[index]
+        )
 
 
 def test_texts_and_moving():
@@ -143,7 +167,10 @@ def test_texts_and_moving():
 # ---- bad input
 
 def test_an_unknown_name_or_size_is_refused():
-    with pytest.raises(DataError, match="unknown data set 'svhn': expected one of 'mnist', 'fashion_mnist', 'cifar10'"):
+    with pytest.raises(
+        DataError,
+        match="unknown data set 'svhn': expected one of 'mnist', 'fashion_mnist', 'cifar10'",
+    ):
         ap.load("svhn")
     with pytest.raises(DataError, match="unknown size 'tiny': expected 'mini' or 'full'"):
         ap.load("mnist", "tiny")
@@ -152,27 +179,61 @@ def test_an_unknown_name_or_size_is_refused():
 IMAGES, LABELS = torch.rand(6, 1, 4, 4), torch.arange(6)
 
 
-@pytest.mark.parametrize("images, labels, message", [
-    (IMAGES[:, 0], LABELS, r"images must be a tensor of shape \(N, C, H, W\), found Tensor of shape \(6, 4, 4\)"),
-    (IMAGES.numpy(), LABELS, "images must be a tensor"),
-    ([1, 2], LABELS, "images must be a tensor of shape .* found list"),
-    (IMAGES.double(), LABELS, "must be float32 .* found torch.float64"),
-    ((IMAGES * 255).byte(), LABELS, "found torch.uint8. Divide 8-bit pixels by 255"),
-    (torch.rand(6, 2, 4, 4), LABELS, r"1 or 3 channels, \(N, C, H, W\), found \(6, 2, 4, 4\)\.$"),
-    (torch.rand(6, 1, 4, 5), LABELS, r"images must be square .* found \(6, 1, 4, 5\)\.$"),
-    (torch.rand(6, 4, 4, 3), LABELS, r"found \(6, 4, 4, 3\). They look channels-last: permute them to \(N, C, H, W\)"),
-    (torch.rand(6, 4, 4, 1), LABELS, "They look channels-last"),
-    (IMAGES[:0], LABELS[:0], "there are no images"),
-    (IMAGES * 2 - 1.5, LABELS, "pixels must lie in .0, 1., found values from -.* pass pixels, not normalized values"),
-    (IMAGES + 1, LABELS, "pixels must lie in .0, 1., found values from 1"),
-    (IMAGES.where(IMAGES < IMAGES.max(), torch.nan), LABELS, "pixels must lie in .0, 1., found values from nan"),
-    (IMAGES.where(IMAGES < IMAGES.max(), torch.inf), LABELS, "pixels must lie in .0, 1., found .* to inf"),
-    (IMAGES, LABELS[:5], r"labels must be int64 of shape \(6,\), found Tensor of shape \(5,\) and type torch.int64"),
-    (IMAGES, LABELS.float(), r"labels must be int64 of shape \(6,\), found .*torch.float32"),
-    (IMAGES, LABELS[:, None], r"found Tensor of shape \(6, 1\)"),
-    (IMAGES, LABELS + 1, r"labels must lie in 0 … 5 \(6 classes\), found 1 … 6"),
-    (IMAGES, LABELS - 1, "labels must lie in 0 … 5 .* found -1 … 4"),
-])
+@pytest.mark.parametrize(
+    "images, labels, message",
+    [
+        (
+            IMAGES[:, 0],
+            LABELS,
+            r"images must be a tensor of shape \(N, C, H, W\), found Tensor of shape \(6, 4, 4\)",
+        ),
+        (IMAGES.numpy(), LABELS, "images must be a tensor"),
+        ([1, 2], LABELS, "images must be a tensor of shape .* found list"),
+        (IMAGES.double(), LABELS, "must be float32 .* found torch.float64"),
+        ((IMAGES * 255).byte(), LABELS, "found torch.uint8. Divide 8-bit pixels by 255"),
+        (
+            torch.rand(6, 2, 4, 4),
+            LABELS,
+            r"1 or 3 channels, \(N, C, H, W\), found \(6, 2, 4, 4\)\.$",
+        ),
+        (torch.rand(6, 1, 4, 5), LABELS, r"images must be square .* found \(6, 1, 4, 5\)\.$"),
+        (
+            torch.rand(6, 4, 4, 3),
+            LABELS,
+            r"found \(6, 4, 4, 3\). They look channels-last: permute them to \(N, C, H, W\)",
+        ),
+        (torch.rand(6, 4, 4, 1), LABELS, "They look channels-last"),
+        (IMAGES[:0], LABELS[:0], "there are no images"),
+        (
+            IMAGES * 2 - 1.5,
+            LABELS,
+            "pixels must lie in .0, 1., found values from -.* pass pixels, not normalized values",
+        ),
+        (IMAGES + 1, LABELS, "pixels must lie in .0, 1., found values from 1"),
+        (
+            IMAGES.where(IMAGES < IMAGES.max(), torch.nan),
+            LABELS,
+            "pixels must lie in .0, 1., found values from nan",
+        ),
+        (
+            IMAGES.where(IMAGES < IMAGES.max(), torch.inf),
+            LABELS,
+            "pixels must lie in .0, 1., found .* to inf",
+        ),
+        (
+            IMAGES,
+            LABELS[:5],
+            (
+                r"labels must be int64 of shape \(6,\), found Tensor of shape \(5,\) and type"
+                r" torch.int64"
+            ),
+        ),
+        (IMAGES, LABELS.float(), r"labels must be int64 of shape \(6,\), found .*torch.float32"),
+        (IMAGES, LABELS[:, None], r"found Tensor of shape \(6, 1\)"),
+        (IMAGES, LABELS + 1, r"labels must lie in 0 … 5 \(6 classes\), found 1 … 6"),
+        (IMAGES, LABELS - 1, "labels must lie in 0 … 5 .* found -1 … 4"),
+    ],
+)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_bad_split_is_refused_with_what_was_expected_and_found(images, labels, message, part):
     good = ap.Split(IMAGES, LABELS, LABELS)
@@ -185,7 +246,11 @@ def test_a_bad_split_is_refused_with_what_was_expected_and_found(images, labels,
 
 def idx(array):
     """An array as a file in the IDX format: two zeros, 8 for bytes, the number of dimensions, each, the bytes."""
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
 
 
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte",
@@ -195,15 +260,23 @@ IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte",
 def expect(monkeypatch, name, files, kind=hashlib.sha256):
     """Have the package expect the checksums of these files."""
     checksums = {file: kind(content).hexdigest() for file, content in files.items()}
-    monkeypatch.setitem(data.SOURCES, name, dataclasses.replace(data.SOURCES[name], checksums=checksums))
+    monkeypatch.setitem(
+        data.SOURCES, name, dataclasses.replace(data.SOURCES[name], checksums=checksums)
+    )
 
 
 @pytest.fixture
 def fake(nowhere, monkeypatch):
     """A set of 50 + 20 images as the four published files, whose checksums the package now expects."""
     generator = np.random.default_rng(0)
-    arrays = [part for count in (50, 20) for part in (
-        generator.integers(256, size=(count, 6, 6), dtype=np.uint8), np.arange(count, dtype=np.uint8) % 10)]
+    arrays = [
+        part
+        for count in (50, 20)
+        for part in (
+            generator.integers(256, size=(count, 6, 6), dtype=np.uint8),
+            np.arange(count, dtype=np.uint8) % 10,
+        )
+    ]
     files = dict(zip(IDX_FILES, map(idx, arrays), strict=True))
     for name in ("mnist", "fashion_mnist"):
         expect(monkeypatch, name, files)
@@ -215,7 +288,9 @@ def put(files, folder, packed=False):
     """Write the files into ``folder``, as .gz if ``packed``."""
     folder.mkdir(parents=True)
     for name, content in files.items():
-        (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
+        (folder / (f"{name}.gz" if packed else name)).write_bytes(
+            gzip.compress(content) if packed else content
+        )
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["raw", "gz"])
@@ -226,10 +301,15 @@ def test_a_full_set_is_read_and_cut(fake, monkeypatch, packed, name, folder):
     full = ap.load(name, "full")
     assert [len(getattr(full, part)) for part in PARTS] == [40, 10, 20] and full.size == "full"
     train_images, train_labels, test_images, test_labels = fake.arrays
-    for part, images, labels in (("train", train_images, train_labels), ("validation", train_images, train_labels),
-                                 ("test", test_images, test_labels)):
+    for part, images, labels in (
+        ("train", train_images, train_labels),
+        ("validation", train_images, train_labels),
+        ("test", test_images, test_labels),
+    ):
         split = getattr(full, part)
-        np.testing.assert_array_equal((split.images * 255).round().numpy()[:, 0], images[split.indices])
+        np.testing.assert_array_equal(
+            (split.images * 255).round().numpy()[:, 0], images[split.indices]
+        )
         np.testing.assert_array_equal(split.labels, labels[split.indices])
     # Together train and validation are the official training set, each image once.
     assert sorted(full.train.indices.tolist() + full.validation.indices.tolist()) == list(range(50))
@@ -252,7 +332,9 @@ def test_a_mini_set_of_a_full_one_takes_the_first_images_of_each_class(fake, mon
     assert small.size == "mini"
     for part, each in (("train", 2), ("validation", 1), ("test", 1)):
         seen, expected = collections.Counter(), []
-        for index, label in zip(getattr(full, part).indices.tolist(), getattr(full, part).labels.tolist()):
+        for index, label in zip(
+            getattr(full, part).indices.tolist(), getattr(full, part).labels.tolist()
+        ):
             seen[label] += 1
             if seen[label] <= each:
                 expected.append(index)
@@ -266,14 +348,26 @@ def test_the_places_and_their_order(nowhere, monkeypatch):
     mine, cache, system = nowhere / "mine", nowhere / "cache", nowhere / "debian"
     mine.mkdir()
     monkeypatch.setenv("APDNN_DATA", str(mine))
-    assert data.places("fashion_mnist") == [mine / "FashionMNIST" / "raw", cache / "FashionMNIST" / "raw",
-                                            system / "fashion-mnist"]
+    assert data.places("fashion_mnist") == [
+        mine / "FashionMNIST" / "raw",
+        cache / "FashionMNIST" / "raw",
+        system / "fashion-mnist",
+    ]
     assert data.places("cifar10") == [
-        mine / "cifar-10-batches-py", mine / "cifar-10-python.tar.gz", cache / "cifar-10-batches-py",
-        cache / "cifar-10-python.tar.gz", system / "cifar-10-batches-py"]
-    assert data.places("cifar10_jpeg") == [mine / "cifar10-jpeg.tar.gz", cache / "cifar10-jpeg.tar.gz"]
+        mine / "cifar-10-batches-py",
+        mine / "cifar-10-python.tar.gz",
+        cache / "cifar-10-batches-py",
+        cache / "cifar-10-python.tar.gz",
+        system / "cifar-10-batches-py",
+    ]
+    assert data.places("cifar10_jpeg") == [
+        mine / "cifar10-jpeg.tar.gz",
+        cache / "cifar10-jpeg.tar.gz",
+    ]
     for unset in ("", " ", None):
-        monkeypatch.setenv("APDNN_DATA", unset) if unset is not None else monkeypatch.delenv("APDNN_DATA")
+        monkeypatch.setenv("APDNN_DATA", unset) if unset is not None else monkeypatch.delenv(
+            "APDNN_DATA"
+        )
         assert data.places("mnist") == [cache / "MNIST" / "raw", system / "mnist"]
 
 
@@ -289,14 +383,23 @@ def test_a_tilde_is_the_home_folder(nowhere, monkeypatch):
 
 
 def test_the_table_of_sources():
-    assert [(name, source.shape, len(source.classes), source.train_images, source.test_images)
-            for name, source in data.SOURCES.items()] == [
-        ("mnist", (1, 28, 28), 10, 60_000, 10_000), ("fashion_mnist", (1, 28, 28), 10, 60_000, 10_000),
-        ("cifar10", (3, 32, 32), 10, 50_000, 10_000), ("cifar10_jpeg", (3, 32, 32), 10, 50_000, 10_000)]
+    assert [
+        (name, source.shape, len(source.classes), source.train_images, source.test_images)
+        for name, source in data.SOURCES.items()
+    ] == [
+        ("mnist", (1, 28, 28), 10, 60_000, 10_000),
+        ("fashion_mnist", (1, 28, 28), 10, 60_000, 10_000),
+        ("cifar10", (3, 32, 32), 10, 50_000, 10_000),
+        ("cifar10_jpeg", (3, 32, 32), 10, 50_000, 10_000),
+    ]
     assert {name: source.torchvision for name, source in data.SOURCES.items()} == {
         "mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar10_jpeg": ""}
-    assert data.CLASSES == {"mnist": data.DIGITS, "fashion_mnist": data.CLOTHES, "cifar10": data.OBJECTS,
-                            "cifar10_jpeg": data.OBJECTS}
+    assert data.CLASSES == {
+        "mnist": data.DIGITS,
+        "fashion_mnist": data.CLOTHES,
+        "cifar10": data.OBJECTS,
+        "cifar10_jpeg": data.OBJECTS,
+    }
     assert data.DIGITS == tuple("0123456789") and data.OBJECTS == tuple(sorted(data.OBJECTS))
     assert data.CLOTHES[6:] == ("shirt", "sneaker", "bag", "ankle boot")
 
@@ -313,8 +416,11 @@ def test_the_first_place_that_has_the_set_is_taken(fake, monkeypatch):
     (fake.root / "mine").mkdir()
     monkeypatch.setenv("APDNN_DATA", str(fake.root / "mine"))
     read, read_verified = [], _files.read_verified
-    monkeypatch.setattr(_files, "read_verified",
-                        lambda path, checksum: read.append(path.parent) or read_verified(path, checksum))
+    monkeypatch.setattr(
+        _files,
+        "read_verified",
+        lambda path, checksum: read.append(path.parent) or read_verified(path, checksum),
+    )
     assert len(data.places("mnist")) == 3
     # From the last place to the first: each one added is preferred to those after it.
     for place in reversed(data.places("mnist")):
@@ -343,7 +449,10 @@ def test_a_variable_that_names_no_folder_is_refused_and_nothing_is_downloaded(fa
     (fake.root / "file").touch()
     for what, message in (("misspelt", "does not exist"), ("file", "is not a folder")):
         monkeypatch.setenv("APDNN_DATA", str(fake.root / what))
-        with pytest.raises(DataError, match=f"APDNN_DATA names {fake.root / what}, which {message}. Name the folder"):
+        with pytest.raises(
+            DataError,
+            match=f"APDNN_DATA names {fake.root / what}, which {message}. Name the folder",
+        ):
             ap.load("mnist", "full")
         assert len(ap.load("fashion_mnist").train) == 10_000  # needs no folder
 
@@ -382,14 +491,23 @@ def test_a_partly_present_set_is_refused_and_says_what_is_missing(fake):
     folder = fake.root / "cache" / "MNIST" / "raw"
     put(fake.files, folder)
     (folder / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match="raw holds only a part of the set: missing t10k-labels-idx1-ubyte .unpacked or"):
+    with pytest.raises(
+        DataError,
+        match="raw holds only a part of the set: missing t10k-labels-idx1-ubyte .unpacked or",
+    ):
         ap.load("mnist", "full")
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["raw", "gz"])
-@pytest.mark.parametrize("damage", [
-    lambda content: content[:-5], lambda content: content[:200] + bytes([content[200] ^ 255]) + content[201:],
-    lambda content: b""], ids=["truncated", "altered", "empty"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-5],
+        lambda content: content[:200] + bytes([content[200] ^ 255]) + content[201:],
+        lambda content: b"",
+    ],
+    ids=["truncated", "altered", "empty"],
+)
 def test_a_damaged_file_is_refused_and_named(fake, packed, damage):
     folder = fake.root / "cache" / "MNIST" / "raw"
     put(fake.files, folder, packed)
@@ -403,8 +521,13 @@ def test_a_wrong_checksum_says_expected_and_found(fake):
     folder = fake.root / "cache" / "MNIST" / "raw"
     put(fake.files, folder)
     (folder / "train-labels-idx1-ubyte").write_bytes(b"other")
-    expected, found = data.SOURCES["mnist"].checksums["train-labels-idx1-ubyte"], hashlib.sha256(b"other").hexdigest()
-    with pytest.raises(DataError, match=f"expected SHA-256 {expected}, found {found} .5 bytes.. Remove the file"):
+    expected, found = (
+        data.SOURCES["mnist"].checksums["train-labels-idx1-ubyte"],
+        hashlib.sha256(b"other").hexdigest(),
+    )
+    with pytest.raises(
+        DataError, match=f"expected SHA-256 {expected}, found {found} .5 bytes.. Remove the file"
+    ):
         ap.load("mnist", "full")
 
 
@@ -434,11 +557,18 @@ def test_what_is_nowhere_is_downloaded_into_the_cache_and_verified(fake, monkeyp
         ap.load("fashion_mnist", "full")
 
 
-@pytest.mark.parametrize("name, torchvision_name", [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"),
-                                                    ("cifar10", "CIFAR10")])
-@pytest.mark.parametrize("error", [OSError("no route"), RuntimeError("Error downloading"),
-                                   http.client.IncompleteRead(b"half")], ids=["OS", "Runtime", "HTTP"])
-def test_with_no_network_the_error_names_the_places_and_the_ways(nowhere, monkeypatch, name, torchvision_name, error):
+@pytest.mark.parametrize(
+    "name, torchvision_name",
+    [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("cifar10", "CIFAR10")],
+)
+@pytest.mark.parametrize(
+    "error",
+    [OSError("no route"), RuntimeError("Error downloading"), http.client.IncompleteRead(b"half")],
+    ids=["OS", "Runtime", "HTTP"],
+)
+def test_with_no_network_the_error_names_the_places_and_the_ways(
+    nowhere, monkeypatch, name, torchvision_name, error
+):
     def unreachable(*args, **options):
         raise error
     pretend_torchvision(monkeypatch, **{torchvision_name: unreachable})
@@ -449,21 +579,31 @@ def test_with_no_network_the_error_names_the_places_and_the_ways(nowhere, monkey
     places = data.places(name)
     assert rest[:len(places)] == [f"  {place}" for place in places]
     source = data.SOURCES[name]
-    advice = ", or install Debian's package dataset-fashion-mnist" if name == "fashion_mnist" else ""
-    assert rest[len(places):] == [
+    advice = (
+        ", or install Debian's package dataset-fashion-mnist" if name == "fashion_mnist" else ""
+    )
+    assert rest[len(places) :] == [
         f"It could not be downloaded ({error}): connect to the internet and call load again.",
-        f"Or put {' or '.join(source.lies_at)} into a folder and set the environment variable APDNN_DATA to that "
-        f"folder{advice}.", "Without it, load('fashion_mnist', size='mini') needs no network."]
+        (
+            f"Or put {' or '.join(source.lies_at)} into a folder and set the environment variable"
+            f" APDNN_DATA to that folder{advice}."
+        ),
+        "Without it, load('fashion_mnist', size='mini') needs no network.",
+    ]
 
 
 def test_a_download_that_leaves_nothing_is_reported(nowhere, monkeypatch):
-    pretend_torchvision(monkeypatch, MNIST=lambda root, download: (root / "MNIST" / "raw").mkdir(parents=True))
+    pretend_torchvision(
+        monkeypatch, MNIST=lambda root, download: (root / "MNIST" / "raw").mkdir(parents=True)
+    )
     with pytest.raises(DataError, match="torchvision downloaded it to some other place"):
         ap.load("mnist", "full")
 
 
 def test_torchvision_itself_without_a_network(nowhere, capsys):
-    with pytest.raises(DataError, match="(?s)mnist .size 'full'. was not found.*It could not be downloaded"):
+    with pytest.raises(
+        DataError, match="(?s)mnist .size 'full'. was not found.*It could not be downloaded"
+    ):
         ap.load("mnist", "full")
 
 
@@ -472,8 +612,13 @@ def batches(nowhere, monkeypatch):
     """CIFAR-10 in its author's own format: 5 × 6 training images, 4 test images, known to the package."""
     generator = np.random.default_rng(0)
     names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
-    arrays = {name: (generator.integers(256, size=(4 if name == "test_batch" else 6, 3072), dtype=np.uint8),
-                     generator.integers(10, size=4 if name == "test_batch" else 6).tolist()) for name in names}
+    arrays = {
+        name: (
+            generator.integers(256, size=(4 if name == "test_batch" else 6, 3072), dtype=np.uint8),
+            generator.integers(10, size=4 if name == "test_batch" else 6).tolist(),
+        )
+        for name in names
+    }
     files = {name: pickle.dumps({"data": pixels, "labels": labels}, protocol=2)
              for name, (pixels, labels) in arrays.items()}
     expect(monkeypatch, "cifar10", files, hashlib.md5)
@@ -501,15 +646,26 @@ def test_cifar10_is_read_as_its_author_publishes_it(batches, packed):
     else:
         put(batches.files, batches.root / "cifar-10-batches-py")
     full = ap.load("cifar10", "full")
-    assert [len(getattr(full, part)) for part in PARTS] == [20, 10, 4] and full.classes == data.OBJECTS
+    assert [len(getattr(full, part)) for part in PARTS] == [
+        20,
+        10,
+        4,
+    ] and full.classes == data.OBJECTS
     train = [batches.arrays[f"data_batch_{number}"] for number in range(1, 6)]
-    pixels, labels = np.concatenate([each[0] for each in train]), sum((each[1] for each in train), [])
+    pixels, labels = (
+        np.concatenate([each[0] for each in train]),
+        sum((each[1] for each in train), []),
+    )
     for split, pixels, labels in ((full.train, pixels, labels), (full.validation, pixels, labels),
                                   (full.test, *batches.arrays["test_batch"])):
         assert split.images.shape[1:] == (3, 32, 32)
         for image, label, index in zip(split.images, split.labels, split.indices, strict=True):
             assert label == labels[index]
-            for channel, row, column in ((0, 0, 0), (1, 3, 5), (2, 31, 30)):  # rows of red, then green, then blue
+            for channel, row, column in (
+                (0, 0, 0),
+                (1, 3, 5),
+                (2, 31, 30),
+            ):  # rows of red, then green, then blue
                 assert image[channel, row, column] * 255 == pytest.approx(
                     pixels[index][1024 * channel + 32 * row + column], abs=1e-4)
 
@@ -527,13 +683,22 @@ class Bomb:
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "archive"])
 def test_no_pickle_is_opened_before_all_checksums_are_right(batches, packed):
     trace = batches.root.parent / "trace"
-    files = {**batches.files, "data_batch_1": pickle.dumps(Bomb(trace)), "test_batch": pickle.dumps(Bomb(trace))}
+    files = {
+        **batches.files,
+        "data_batch_1": pickle.dumps(Bomb(trace)),
+        "test_batch": pickle.dumps(Bomb(trace)),
+    }
     if packed:
         pack(files, batches.root / "cifar-10-python.tar.gz")
     else:
         put(files, batches.root / "cifar-10-batches-py")
-    expected, found = (hashlib.md5(each["data_batch_1"]).hexdigest() for each in (batches.files, files))
-    with pytest.raises(DataError, match=f"data_batch_1.* is truncated or altered: expected MD5 {expected}, found {found}"):
+    expected, found = (
+        hashlib.md5(each["data_batch_1"]).hexdigest() for each in (batches.files, files)
+    )
+    with pytest.raises(
+        DataError,
+        match=f"data_batch_1.* is truncated or altered: expected MD5 {expected}, found {found}",
+    ):
         ap.load("cifar10", "full")
     assert not trace.exists()
     pickle.loads(files["test_batch"])
@@ -545,7 +710,10 @@ def test_a_part_of_cifar10_is_refused_and_none_of_it_is_not_it(batches, packed):
     del batches.files["data_batch_3"], batches.files["test_batch"]
     pack(batches.files, batches.root / "cifar-10-python.tar.gz") if packed else put(
         batches.files, batches.root / "cifar-10-batches-py")
-    with pytest.raises(DataError, match="holds only a part of the set: missing data_batch_3, test_batch[.] Complete it"):
+    with pytest.raises(
+        DataError,
+        match="holds only a part of the set: missing data_batch_3, test_batch[.] Complete it",
+    ):
         ap.load("cifar10", "full")
 
 
@@ -559,7 +727,9 @@ def test_a_folder_without_a_batch_is_passed_over(batches):
 def test_a_damaged_archive_is_refused(batches, content):
     path = batches.root / "cifar-10-python.tar.gz"
     pack(batches.files, path)
-    path.write_bytes(path.read_bytes()[:len(path.read_bytes()) // 2] if content is None else content)
+    path.write_bytes(
+        path.read_bytes()[: len(path.read_bytes()) // 2] if content is None else content
+    )
     with pytest.raises(DataError, match="cifar-10-python.tar.gz is truncated or not an archive"):
         ap.load("cifar10", "full")
 
@@ -587,8 +757,14 @@ def test_the_jpeg_copy_of_cifar10_is_read_in_the_order_of_the_names(nowhere, mon
     monkeypatch.setenv("APDNN_DATA", str(nowhere))
     shades = jpeg_archive(nowhere / "cifar10-jpeg.tar.gz", monkeypatch)
     full = ap.load("cifar10_jpeg", "full")
-    assert full.name == "cifar10_jpeg" and [len(split) for split in (full.train, full.validation, full.test)] == [20, 10, 20]
-    for split, part, count in ((full.train, "train", 3), (full.validation, "train", 3), (full.test, "test", 2)):
+    assert full.name == "cifar10_jpeg" and [
+        len(split) for split in (full.train, full.validation, full.test)
+    ] == [20, 10, 20]
+    for split, part, count in (
+        (full.train, "train", 3),
+        (full.validation, "train", 3),
+        (full.test, "test", 2),
+    ):
         for image, label, index in zip(split.images, split.labels, split.indices):
             kind, number = data.OBJECTS[int(index) // count], int(index) % count
             assert label == data.OBJECTS.index(kind)
@@ -618,19 +794,28 @@ def test_an_altered_jpeg_copy_is_refused(nowhere, monkeypatch):
 @settings(max_examples=50)
 @given(st.integers(10, 60), st.floats(0.1, 0.4), st.floats(0.1, 0.4), st.integers(0, 2**32 - 1))
 def test_from_arrays_gives_each_image_to_one_split(count, validation, test, seed):
-    images = np.arange(count, dtype=np.float32)[:, None, None, None] / count * np.ones((1, 1, 2, 2), np.float32)
+    images = (
+        np.arange(count, dtype=np.float32)[:, None, None, None]
+        / count
+        * np.ones((1, 1, 2, 2), np.float32)
+    )
     own = ap.from_arrays(images, np.zeros(count, int), validation=validation, test=test, seed=seed)
     indices = torch.cat([getattr(own, part).indices for part in PARTS])
     assert sorted(indices.tolist()) == list(range(count))
     for part in PARTS:
         split = getattr(own, part)
         np.testing.assert_array_equal(split.images, images[split.indices.numpy()])
-    assert abs(len(own.test) - count * test) <= 1 and abs(len(own.validation) - count * validation) <= 1
+    assert (
+        abs(len(own.test) - count * test) <= 1
+        and abs(len(own.validation) - count * validation) <= 1
+    )
 
 
 def test_from_arrays_is_drawn_by_the_seed():
     images, labels = np.random.default_rng(0).random((50, 1, 4, 4)), np.arange(50) % 3
-    first, again, other = (ap.from_arrays(images, labels, seed=seed).test.indices for seed in (0, 0, 1))
+    first, again, other = (
+        ap.from_arrays(images, labels, seed=seed).test.indices for seed in (0, 0, 1)
+    )
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
@@ -638,28 +823,62 @@ def test_from_arrays_is_drawn_by_the_seed():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_from_arrays_takes_bytes_or_floats_grey_or_colour(dtype, channels):
     levels = np.random.default_rng(0).integers(256, size=(10, channels, 5, 5), dtype=np.uint8)
-    own = ap.from_arrays(levels if dtype == np.uint8 else levels.astype(dtype) / 255, [0, 1] * 5, ["cat", "dog"], "pets")
-    np.testing.assert_allclose(own.train.images, levels[own.train.indices] / np.float32(255), rtol=1e-6)
-    assert own.classes == ("cat", "dog") and own.name == "pets" and own.train.images.dtype == torch.float32
+    own = ap.from_arrays(
+        levels if dtype == np.uint8 else levels.astype(dtype) / 255,
+        [0, 1] * 5,
+        ["cat", "dog"],
+        "pets",
+    )
+    np.testing.assert_allclose(
+        own.train.images, levels[own.train.indices] / np.float32(255), rtol=1e-6
+    )
+    assert (
+        own.classes == ("cat", "dog")
+        and own.name == "pets"
+        and own.train.images.dtype == torch.float32
+    )
 
 
 def test_from_arrays_counts_the_classes_by_itself():
     assert ap.from_arrays(torch.rand(20, 1, 4, 4), [0, 1, 2, 3] * 5).classes == ("0", "1", "2", "3")
 
 
-@pytest.mark.parametrize("images, labels, options, message", [
-    (torch.rand(9, 4, 4), [0] * 9, {}, r"must be of shape \(N, C, H, W\), found \(9, 4, 4\). Gray .* need images\[:, None\]"),
-    (torch.rand(9, 1, 4, 4), [0] * 8, {}, r"expected one label for each of 9 images, found labels of shape \(8,\)"),
-    (torch.rand(9, 1, 4, 4), [0.0] * 9, {}, "labels must be integers, found torch.float64"),
-    (torch.rand(9, 4, 4, 3), [0] * 9, {}, "channels-last"),
-    (torch.rand(9, 1, 4, 4) * 255, [0] * 9, {}, "pixels must lie in"),
-    (torch.rand(9, 1, 4, 4), [-1] + [0] * 8, {}, "labels must lie in"),
-    (torch.rand(9, 1, 4, 4), [5] * 9, {"classes": ["one", "two"]}, r"labels must lie in 0 … 1 \(2 classes\), found 5 … 5"),
-    (torch.rand(9, 1, 4, 4), [0] * 9, {"validation": 0}, "above 0 and together below 1; found 0 and 0.2"),
-    (torch.rand(9, 1, 4, 4), [0] * 9, {"validation": 0.5, "test": 0.5}, "found 0.5 and 0.5"),
-    (torch.rand(9, 1, 4, 4), [0] * 9, {"test": 0.01}, "test split: there are no images"),
-    (torch.rand(0, 1, 4, 4), torch.zeros(0, dtype=torch.int64), {}, "there are no images"),
-])
+@pytest.mark.parametrize(
+    "images, labels, options, message",
+    [
+        (
+            torch.rand(9, 4, 4),
+            [0] * 9,
+            {},
+            r"must be of shape \(N, C, H, W\), found \(9, 4, 4\). Gray .* need images\[:, None\]",
+        ),
+        (
+            torch.rand(9, 1, 4, 4),
+            [0] * 8,
+            {},
+            r"expected one label for each of 9 images, found labels of shape \(8,\)",
+        ),
+        (torch.rand(9, 1, 4, 4), [0.0] * 9, {}, "labels must be integers, found torch.float64"),
+        (torch.rand(9, 4, 4, 3), [0] * 9, {}, "channels-last"),
+        (torch.rand(9, 1, 4, 4) * 255, [0] * 9, {}, "pixels must lie in"),
+        (torch.rand(9, 1, 4, 4), [-1] + [0] * 8, {}, "labels must lie in"),
+        (
+            torch.rand(9, 1, 4, 4),
+            [5] * 9,
+            {"classes": ["one", "two"]},
+            r"labels must lie in 0 … 1 \(2 classes\), found 5 … 5",
+        ),
+        (
+            torch.rand(9, 1, 4, 4),
+            [0] * 9,
+            {"validation": 0},
+            "above 0 and together below 1; found 0 and 0.2",
+        ),
+        (torch.rand(9, 1, 4, 4), [0] * 9, {"validation": 0.5, "test": 0.5}, "found 0.5 and 0.5"),
+        (torch.rand(9, 1, 4, 4), [0] * 9, {"test": 0.01}, "test split: there are no images"),
+        (torch.rand(0, 1, 4, 4), torch.zeros(0, dtype=torch.int64), {}, "there are no images"),
+    ],
+)
 def test_from_arrays_refuses(images, labels, options, message):
     with pytest.raises(DataError, match=f"own images.*{message}"):
         ap.from_arrays(images, labels, **options)
@@ -705,7 +924,9 @@ def test_from_folder_takes_grey_pictures_as_colour(pictures):
 @pytest.mark.parametrize("size", [(5, 5), (6, 5)])
 def test_pictures_of_differing_sizes_need_image_size(pictures, size):
     Image.new("RGB", size).save(pictures / "dog" / "3.png")
-    with pytest.raises(DataError, match=f"3.png is {size[0]}×{size[1]} pixels: expected 6×6.* Pass image_size"):
+    with pytest.raises(
+        DataError, match=f"3.png is {size[0]}×{size[1]} pixels: expected 6×6.* Pass image_size"
+    ):
         ap.from_folder(pictures)
     assert ap.from_folder(pictures, image_size=6).train.images.shape[1:] == (3, 6, 6)
 
@@ -719,11 +940,15 @@ def test_one_picture_that_is_not_square_is_refused(pictures):
 
 def truncated_png():
     buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(256, size=(6, 6, 3), dtype=np.uint8)).save(buffer, "PNG")
+    Image.fromarray(np.random.default_rng(0).integers(256, size=(6, 6, 3), dtype=np.uint8)).save(
+        buffer, "PNG"
+    )
     return buffer.getvalue()[:80]
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", truncated_png()], ids=["empty", "text", "truncated"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no picture", truncated_png()], ids=["empty", "text", "truncated"]
+)
 def test_a_broken_picture_is_named(pictures, content):
     (pictures / "cat" / "2.png").write_bytes(content)
     with pytest.raises(DataError, match="2.png cannot be read as a picture"):
@@ -732,8 +957,16 @@ def test_a_broken_picture_is_named(pictures, content):
 
 def test_no_tree_of_pictures(tmp_path, pictures):
     (tmp_path / "empty" / "class").mkdir(parents=True)
-    for root in (tmp_path / "gone", pictures / "cat", pictures / "cat" / "1.png", tmp_path / "empty"):
-        with pytest.raises(DataError, match="expected one folder of pictures for each class, as in root/cat/001.png"):
+    for root in (
+        tmp_path / "gone",
+        pictures / "cat",
+        pictures / "cat" / "1.png",
+        tmp_path / "empty",
+    ):
+        with pytest.raises(
+            DataError,
+            match="expected one folder of pictures for each class, as in root/cat/001.png",
+        ):
             ap.from_folder(root)
 
 
@@ -747,7 +980,9 @@ def one_picture(root, picture, **options):
 
 
 def test_sixteen_bits_are_scaled_to_eight(tmp_path):
-    values = np.array([[0, 128, 129, 257], [32768, 65535, 256, 385], [386, 1, 2, 3], [0, 0, 0, 65406]], np.uint16)
+    values = np.array(
+        [[0, 128, 129, 257], [32768, 65535, 256, 385], [386, 1, 2, 3], [0, 0, 0, 65406]], np.uint16
+    )
     for end in ("png", "tif"):
         image = one_picture(tmp_path / end, Image.fromarray(values).save, end=end)
         np.testing.assert_allclose(image[0] * 255, np.round(values / 257), atol=1e-4)
@@ -757,7 +992,11 @@ def test_transparent_parts_are_white(tmp_path):
     values = np.zeros((2, 2, 4), np.uint8)
     values[0, 0, 3], values[0, 1] = 255, (255, 0, 0, 255)
     image = one_picture(tmp_path / "a", Image.fromarray(values).save, gray=False)
-    assert (image * 255).int().tolist() == [[[0, 255], [255, 255]], [[0, 0], [255, 255]], [[0, 0], [255, 255]]]
+    assert (image * 255).int().tolist() == [
+        [[0, 255], [255, 255]],
+        [[0, 0], [255, 255]],
+        [[0, 0], [255, 255]],
+    ]
 
 
 def test_a_picture_is_turned_as_its_exif_data_says(tmp_path):
@@ -807,26 +1046,38 @@ def test_the_name_of_a_folder(pictures, monkeypatch):
 def test_arrays_of_other_layouts_orders_and_lists_are_the_same_set():
     pixels, labels = np.random.default_rng(0).random((40, 1, 8, 8)), np.arange(40) % 4
     expected = ap.from_arrays(pixels.copy(), labels).sha256
-    for images, numbers in ((pixels[..., ::-1].copy()[..., ::-1], labels[::-1].copy()[::-1]),
-                            (pixels.astype(">f8"), labels.astype(">i4")),
-                            ([torch.tensor(each) for each in pixels], [torch.tensor(each) for each in labels]),
-                            (pixels.tolist(), labels.astype(np.uint8))):
+    for images, numbers in (
+        (pixels[..., ::-1].copy()[..., ::-1], labels[::-1].copy()[::-1]),
+        (pixels.astype(">f8"), labels.astype(">i4")),
+        ([torch.tensor(each) for each in pixels], [torch.tensor(each) for each in labels]),
+        (pixels.tolist(), labels.astype(np.uint8)),
+    ):
         assert ap.from_arrays(images, numbers).sha256 == expected
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"images": None}, "must be numbers, found object"), ({"images": [[1], [1, 2]]}, "must be one array"),
-    ({"images": torch.zeros(40, 1, 8, 8, dtype=torch.int64)}, "pixels must be uint8, or floating point"),
-    ({"images": torch.rand(40, 1, 8, 8) * 255}, "Divide pixels of 0 … 255 by 255"),
-    ({"labels": ["cat", "dog"] * 20}, "Number them: names, labels = numpy.unique"),
-    ({"labels": np.arange(40) % 2 == 0}, "found torch.bool. If True is class 1"),
-    ({"labels": np.full(40, 40)}, "labels must number the classes from 0"),
-    ({"classes": "abcd"}, "classes must be a list"), ({"classes": 4}, "classes must be a list"),
-    ({"classes": ["a", "a", "b", "c"]}, "each name once"), ({"classes": []}, "classes must be a list"),
-    ({"classes": list("abcde")}, r"no training image is left of class 'e' \(0 in all\)"),
-    ({"seed": 2**32}, "seed must be a whole number from 0 to"), ({"seed": -1}, "seed must be"),
-    ({"validation": "a"}, "above 0 and together below 1"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"images": None}, "must be numbers, found object"),
+        ({"images": [[1], [1, 2]]}, "must be one array"),
+        (
+            {"images": torch.zeros(40, 1, 8, 8, dtype=torch.int64)},
+            "pixels must be uint8, or floating point",
+        ),
+        ({"images": torch.rand(40, 1, 8, 8) * 255}, "Divide pixels of 0 … 255 by 255"),
+        ({"labels": ["cat", "dog"] * 20}, "Number them: names, labels = numpy.unique"),
+        ({"labels": np.arange(40) % 2 == 0}, "found torch.bool. If True is class 1"),
+        ({"labels": np.full(40, 40)}, "labels must number the classes from 0"),
+        ({"classes": "abcd"}, "classes must be a list"),
+        ({"classes": 4}, "classes must be a list"),
+        ({"classes": ["a", "a", "b", "c"]}, "each name once"),
+        ({"classes": []}, "classes must be a list"),
+        ({"classes": list("abcde")}, r"no training image is left of class 'e' \(0 in all\)"),
+        ({"seed": 2**32}, "seed must be a whole number from 0 to"),
+        ({"seed": -1}, "seed must be"),
+        ({"validation": "a"}, "above 0 and together below 1"),
+    ],
+)
 def test_other_arrays_are_refused(change, message):
     arguments = {"images": torch.rand(40, 1, 8, 8), "labels": np.arange(40) % 4} | change
     with pytest.raises(DataError, match=f"own images.*{message}"):
@@ -834,7 +1085,9 @@ def test_other_arrays_are_refused(change, message):
 
 
 def test_classes_may_be_an_array():
-    own = ap.from_arrays(torch.rand(40, 1, 8, 8), np.arange(40) % 2, classes=np.array(["cat", "dog"]))
+    own = ap.from_arrays(
+        torch.rand(40, 1, 8, 8), np.arange(40) % 2, classes=np.array(["cat", "dog"])
+    )
     assert own.classes == ("cat", "dog") and {type(each) for each in own.classes} == {str}
 
 
@@ -872,13 +1125,18 @@ def test_mini_is_a_part_of_the_full_set_by_index_and_by_pixel(mini, full, part):
     small, large = getattr(mini, part), getattr(full, part)
     place = {index: row for row, index in enumerate(large.indices.tolist())}
     rows = torch.tensor([place[index] for index in small.indices.tolist()])
-    assert torch.equal(small.images, large.images[rows]) and torch.equal(small.labels, large.labels[rows])
+    assert torch.equal(small.images, large.images[rows]) and torch.equal(
+        small.labels, large.labels[rows]
+    )
 
 
 def test_the_shipped_file_is_what_the_tool_cuts():
     if not Path(os.environ.get("APDNN_DATA") or "nowhere", "FashionMNIST", "raw").is_dir():
         pytest.skip("no full Fashion-MNIST in $APDNN_DATA")
-    cut, shipped = _sources.cut_mini(_sources.cut_validation(*_sources.find("fashion_mnist"))), _sources.read_mini()
+    cut, shipped = (
+        _sources.cut_mini(_sources.cut_validation(*_sources.find("fashion_mnist"))),
+        _sources.read_mini(),
+    )
     for part in PARTS:
         for one, other in zip(cut[part], shipped[part], strict=True):
             np.testing.assert_array_equal(one, other)

@@ -15,7 +15,10 @@ from apdnn_lite import evaluate
 
 def answers(net, images):
     """What a toy_linear network answers to each image, by NumPy."""
-    weight, bias = net.weight.detach().numpy().astype(float), net.bias.detach().numpy().astype(float)
+    weight, bias = (
+        net.weight.detach().numpy().astype(float),
+        net.bias.detach().numpy().astype(float),
+    )
     return [int(np.argmax(weight @ image.flatten() + bias)) for image in np.asarray(images, float)]
 
 
@@ -25,7 +28,9 @@ def brightness_reader():
 
 
 def pixels(values, labels):
-    return ap.Split(torch.tensor(values).reshape(-1, 1, 1, 1), torch.tensor(labels), torch.arange(len(labels)))
+    return ap.Split(
+        torch.tensor(values).reshape(-1, 1, 1, 1), torch.tensor(labels), torch.arange(len(labels))
+    )
 
 
 def test_accuracy_and_confusion_by_brute_force():
@@ -52,14 +57,18 @@ def test_a_transform_comes_before_the_network():
     assert ap.accuracy(net, split) == 1
     assert ap.accuracy(net, split, ap.Shift(0.2)) == 0.75
     assert ap.confusion(net, split, ap.Shift(-0.2)).tolist() == [[2, 0], [1, 1]]
-    torch.testing.assert_close(ap.predict(net, split.images, ap.Shift(0.2)), ap.predict(net, split.images + 0.2))
+    torch.testing.assert_close(
+        ap.predict(net, split.images, ap.Shift(0.2)), ap.predict(net, split.images + 0.2)
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 20, 500])
 def test_logits_do_not_depend_on_the_batch_size(batch_size):
     torch.manual_seed(0)
     net, images = TinyCNN().train(), toy_split(20).images
-    torch.testing.assert_close(ap.predict(net, images, batch_size=batch_size), net.eval()(images).detach())
+    torch.testing.assert_close(
+        ap.predict(net, images, batch_size=batch_size), net.eval()(images).detach()
+    )
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -86,21 +95,34 @@ def test_device_of():
     assert evaluate.device_of(torch.nn.Identity()).type == "cpu"
 
 
-@pytest.mark.parametrize("correct, images, low, high", [
-    # Newcombe (1998), Statistics in Medicine 17, table I, method 3: Wilson's score without correction.
-    (81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)])
+@pytest.mark.parametrize(
+    "correct, images, low, high",
+    [
+        # Newcombe (1998), Statistics in Medicine 17, table I, method 3: Wilson's score without correction.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
 def test_the_binomial_interval_has_the_published_values(correct, images, low, high):
     assert ap.binomial_interval(correct, images) == pytest.approx((low, high), abs=6e-5)
 
 
-@given(st.integers(1, 5000).flatmap(lambda images: st.tuples(st.integers(0, images), st.just(images))))
+@given(
+    st.integers(1, 5000).flatmap(lambda images: st.tuples(st.integers(0, images), st.just(images)))
+)
 def test_the_ends_of_the_interval_are_where_the_score_test_just_rejects(numbers):
     correct, images = numbers
     low, high = ap.binomial_interval(correct, images)
-    assert 0 <= low <= correct / images + 1e-12 and correct / images - 1e-12 <= high <= 1  # but for rounding
+    assert (
+        0 <= low <= correct / images + 1e-12 and correct / images - 1e-12 <= high <= 1
+    )  # but for rounding
     for end in {low, high} - {0, 1}:
         if 1e-9 < end < 1 - 1e-9:
-            assert abs(correct / images - end) == pytest.approx(1.96 * (end * (1 - end) / images) ** 0.5, rel=1e-6)
+            assert abs(correct / images - end) == pytest.approx(
+                1.96 * (end * (1 - end) / images) ** 0.5, rel=1e-6
+            )
     mirrored = ap.binomial_interval(images - correct, images)
     assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-12)
 
@@ -118,8 +140,16 @@ def test_access_with_candidates():
     found = ap.access(brightness_reader(), split, candidates)
     assert isinstance(found, ap.AttackResult)
     assert found.accuracies == (0.75, 1.0, 0.5)
-    assert (found.mean, found.best, found.worst, found.picked, found.images) == (0.75, 1.0, 0.5, 0.5, 4)
-    assert str(found) == ("3 candidates: mean 75.0%, best 100.0%, worst 50.0%, the thief's own pick 50.0% (4 images)")
+    assert (found.mean, found.best, found.worst, found.picked, found.images) == (
+        0.75,
+        1.0,
+        0.5,
+        0.5,
+        4,
+    )
+    assert str(found) == (
+        "3 candidates: mean 75.0%, best 100.0%, worst 50.0%, the thief's own pick 50.0% (4 images)"
+    )
 
 
 @pytest.mark.parametrize("clip", [False, True])
@@ -131,7 +161,9 @@ def test_the_size_of_a_perturbation(clip):
     assert found.squared_norm == pytest.approx(squared_norm(change), rel=1e-5)
     assert found.largest == pytest.approx(np.abs(change).max(), rel=1e-5)
     assert found.rms == pytest.approx(np.sqrt(np.mean(change ** 2)), rel=1e-5)
-    assert found.psnr == pytest.approx(10 * np.log10(1 / np.mean(change ** 2)), abs=1e-4)  # the peak is 1
+    assert found.psnr == pytest.approx(
+        10 * np.log10(1 / np.mean(change**2)), abs=1e-4
+    )  # the peak is 1
     if not clip:  # then images do not matter
         assert found.squared_norm == pytest.approx(transform.key.square().sum().item(), rel=1e-5)
 
@@ -163,7 +195,11 @@ def test_the_interval_over_draws():
     assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.1 * half)
     assert (high - low) / 2 == pytest.approx(half, rel=0.1)
     assert ap.AttackResult((0.5,) * 10, 0.0, 1).interval == (0.5, 0.5)
-    assert ap.AttackResult((0.3, 0.9), 0.0, 1).interval == ap.AttackResult((0.3, 0.9), 0.0, 1).interval == (0.3, 0.9)
+    assert (
+        ap.AttackResult((0.3, 0.9), 0.0, 1).interval
+        == ap.AttackResult((0.3, 0.9), 0.0, 1).interval
+        == (0.3, 0.9)
+    )
 
 
 def test_the_interval_holds_the_mean_about_95_times_of_100():
@@ -185,7 +221,9 @@ class Viewing(torch.nn.Module):
         self.conv, self.fc, self.layouts = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(4 * 36, 5), []
 
     def forward(self, x):
-        self.layouts.append("last" if x.is_contiguous(memory_format=torch.channels_last) else "first")
+        self.layouts.append(
+            "last" if x.is_contiguous(memory_format=torch.channels_last) else "first"
+        )
         x = self.conv(x).relu()
         return self.fc(x.view(x.size(0), -1))
 
@@ -242,7 +280,9 @@ def test_the_batch_size_on_each_device(monkeypatch, device, sizes):
     assert {batch.device.type for batch in net.batches} == {device}
     net.batches.clear()
     evaluate.ask(net, torch.zeros(2001, 1, 1, 1))
-    assert [len(batch) for batch in net.batches] == ([2000, 1] if device == "meta" else [100] * 20 + [1])
+    assert [len(batch) for batch in net.batches] == (
+        [2000, 1] if device == "meta" else [100] * 20 + [1]
+    )
 
 
 def test_an_error_of_the_network_is_its_own():
@@ -271,7 +311,9 @@ def test_a_transform_in_another_type_of_numbers():
     (torch.zeros(3, 10), r"shape \(3, 10\)"), (torch.zeros(4, 0), r"shape \(4, 0\)"),
     (torch.zeros(4, 2, 2), r"shape \(4, 2, 2\)")])
 def test_a_network_that_returns_no_logits_is_refused(answer, found):
-    with pytest.raises(ValueError, match=rf"must return logits, .*\(N, num_classes\) with N = 4, .*{found}"):
+    with pytest.raises(
+        ValueError, match=rf"must return logits, .*\(N, num_classes\) with N = 4, .*{found}"
+    ):
         ap.predict(Answering(answer), toy_split(4).images)
 
 
@@ -283,7 +325,10 @@ def test_no_image_and_one_image():
     net = TinyCNN(classes=3)
     assert ap.predict(net, torch.zeros(0, 1, 8, 8)).shape == (0, 3)
     assert ap.predict(net, torch.zeros(0, 1, 8, 8), ap.Shift(0.1)).shape == (0, 3)
-    with pytest.raises(ValueError, match=r"must be a tensor \(N, C, H, W\) with N ≥ 1, got Tensor of shape \(1, 8, 8\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"must be a tensor \(N, C, H, W\) with N ≥ 1, got Tensor of shape \(1, 8, 8\)",
+    ):
         ap.predict(net, torch.zeros(1, 8, 8))
     with pytest.raises(ValueError, match="got ndarray"):
         ap.predict(net, np.zeros((2, 1, 8, 8), np.float32))
@@ -296,18 +341,30 @@ def test_what_is_no_transform_is_refused():
 
 @pytest.mark.parametrize("size", [0, 2.5])
 def test_other_batch_sizes_are_refused(size):
-    for measure in (lambda: ap.predict(TinyCNN(), toy_split(2).images, batch_size=size),
-                    lambda: ap.perturbation_size(ap.Identity(), toy_split(2).images, batch_size=size)):
+    for measure in (
+        lambda: ap.predict(TinyCNN(), toy_split(2).images, batch_size=size),
+        lambda: ap.perturbation_size(ap.Identity(), toy_split(2).images, batch_size=size),
+    ):
         with pytest.raises(ValueError, match="batch_size must be a whole number, 1 or more"):
             measure()
 
 
 # ---- pixels
 
-@pytest.mark.parametrize("low, high, raw, processed", [
-    (0.0, 1.0, True, True), (-0.01, 1.0, False, True), (0.0, 1.01, False, True), (-0.999, 1.999, False, True),
-    (-1.0, 1.0, False, False), (0.0, 2.0, False, False), (0.0, 255.0, False, False),
-    (-math.inf, 0.5, False, False), (0.5, math.nan, False, False)])
+@pytest.mark.parametrize(
+    "low, high, raw, processed",
+    [
+        (0.0, 1.0, True, True),
+        (-0.01, 1.0, False, True),
+        (0.0, 1.01, False, True),
+        (-0.999, 1.999, False, True),
+        (-1.0, 1.0, False, False),
+        (0.0, 2.0, False, False),
+        (0.0, 255.0, False, False),
+        (-math.inf, 0.5, False, False),
+        (0.5, math.nan, False, False),
+    ],
+)
 def test_pixels_out_of_range_are_refused(low, high, raw, processed):
     net, images = toy_linear(), torch.full((2, 1, 8, 8), 0.5)
     images[0, 0, 0, 0], images[1, 0, 7, 7] = low, high
@@ -323,7 +380,9 @@ def test_pixels_out_of_range_are_refused(low, high, raw, processed):
 
 
 def test_pixels_of_255_say_what_to_do():
-    with pytest.raises(ValueError, match=r"found values from 0 to 255: divide 8-bit pixels by 255, and leave norm"):
+    with pytest.raises(
+        ValueError, match=r"found values from 0 to 255: divide 8-bit pixels by 255, and leave norm"
+    ):
         ap.predict(toy_linear(), torch.tensor([0.0, 255.0]).repeat(1, 1, 8, 4))
     with pytest.raises(ValueError, match="must hold floating-point pixels.*got torch.uint8"):
         ap.predict(toy_linear(), torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
@@ -338,7 +397,10 @@ def test_answers_that_are_not_finite_are_reported():
     answers = torch.tensor([[1.0, 2.0], [NAN, 1.0], [INF, 0.0], [-INF, -INF], [-INF, 0.0]])
     split = toy_split(5, classes=2)
     for measure in (ap.accuracy, ap.confusion, evaluate.count_correct):
-        with pytest.raises(ValueError, match="logits are NaN or infinite for 3 of 5 images: has its training diverged?"):
+        with pytest.raises(
+            ValueError,
+            match="logits are NaN or infinite for 3 of 5 images: has its training diverged?",
+        ):
             measure(Answering(answers), split)
     kept = torch.tensor([[1.0, 2.0], [-INF, 1.0]])
     assert torch.equal(ap.predict(Answering(kept), split.images[:2]), kept)
@@ -369,19 +431,31 @@ def test_a_change_that_is_not_finite_is_reported():
 
 def test_labels_that_the_network_cannot_answer():
     net, split = toy_linear(classes=4), toy_split(20)
-    with pytest.raises(ValueError, match="labels from 0 to 3, because the network has 4 classes, found .* from 0 to 9"):
+    with pytest.raises(
+        ValueError,
+        match="labels from 0 to 3, because the network has 4 classes, found .* from 0 to 9",
+    ):
         ap.confusion(net, split)
     found = answers(net, split.images)
-    assert ap.accuracy(net, split) == np.mean([a == b for a, b in zip(found, split.labels.tolist(), strict=True)])
+    assert ap.accuracy(net, split) == np.mean(
+        [a == b for a, b in zip(found, split.labels.tolist(), strict=True)]
+    )
     for wrong in (-1, 4):
         labels = torch.tensor([0, wrong])
         with pytest.raises(ValueError, match="labels from 0 to 3"):
             ap.confusion(net, ap.Split(split.images[:2], labels, labels))
 
 
-@pytest.mark.parametrize("measure", [evaluate.count_correct, ap.accuracy, ap.confusion,
-                                     lambda net, split: ap.access(net, split, ap.Identity()),
-                                     lambda net, split: ap.access(net, split, ap.Candidates([ap.Identity()], [1.0]))])
+@pytest.mark.parametrize(
+    "measure",
+    [
+        evaluate.count_correct,
+        ap.accuracy,
+        ap.confusion,
+        lambda net, split: ap.access(net, split, ap.Identity()),
+        lambda net, split: ap.access(net, split, ap.Candidates([ap.Identity()], [1.0])),
+    ],
+)
 def test_splits_that_cannot_be_measured_are_refused(measure):
     split = toy_split(4)
     with pytest.raises(ValueError, match="the split holds no image"):
@@ -424,7 +498,12 @@ def test_each_part_keeps_its_mode_and_nothing_else_changes():
     random = torch.get_rng_state()
     ap.access(net, split, key)
     ap.perturbation_size(key, split.images)
-    assert [part.training for part in net.modules()] == modes == [True, True, False, True] and key.training
+    assert [part.training for part in net.modules()] == modes == [
+        True,
+        True,
+        False,
+        True,
+    ] and key.training
     assert torch.equal(torch.get_rng_state(), random)
     assert all(p.grad is None and p.requires_grad for p in (*net.parameters(), *key.parameters()))
 
@@ -466,8 +545,13 @@ def test_the_intervals_of_known_lists():
     for resamples, arguments in ((2000, ()), (50, (50,))):
         draws = np.random.default_rng(0).integers(0, 4, (resamples, 4))
         means = np.sort(np.array(values)[draws].mean(axis=1))
-        expected = [np.interp(share * (resamples - 1), np.arange(resamples), means) for share in (0.025, 0.975)]
-        assert evaluate.bootstrap_interval(values, *arguments) == pytest.approx(tuple(expected), abs=1e-12)
+        expected = [
+            np.interp(share * (resamples - 1), np.arange(resamples), means)
+            for share in (0.025, 0.975)
+        ]
+        assert evaluate.bootstrap_interval(values, *arguments) == pytest.approx(
+            tuple(expected), abs=1e-12
+        )
     assert all(type(end) is float for end in evaluate.bootstrap_interval(values))
 
 
@@ -479,8 +563,17 @@ def test_an_interval_of_no_numbers_is_refused(values):
         evaluate.bootstrap_interval([0.5], resamples=0)
 
 
-@pytest.mark.parametrize("arguments, name", [((-1, 5), "correct"), ((6, 5), "correct"), ((0, 0), "images"),
-                                             ((1, 2.5), "images"), ((1, 5, 0), "z"), ((NAN, 5), "correct")])
+@pytest.mark.parametrize(
+    "arguments, name",
+    [
+        ((-1, 5), "correct"),
+        ((6, 5), "correct"),
+        ((0, 0), "images"),
+        ((1, 2.5), "images"),
+        ((1, 5, 0), "z"),
+        ((NAN, 5), "correct"),
+    ],
+)
 def test_a_binomial_interval_of_impossible_counts_is_refused(arguments, name):
     with pytest.raises(ValueError, match=f"{name} must be"):
         ap.binomial_interval(*arguments)
@@ -490,12 +583,20 @@ def test_binomial_intervals_with_other_z():
     low, high = ap.binomial_interval(3, 10, z=1.0)
     for end in (low, high):
         assert abs(0.3 - end) == pytest.approx((end * (1 - end) / 10) ** 0.5)
-    assert low < 0.3 < high and ap.binomial_interval(0, 10)[0] == 0.0 and ap.binomial_interval(10, 10)[1] == 1.0
+    assert (
+        low < 0.3 < high
+        and ap.binomial_interval(0, 10)[0] == 0.0
+        and ap.binomial_interval(10, 10)[1] == 1.0
+    )
     assert ap.binomial_interval(1, 1, 0.5)[0] > 0.5
 
 
 def test_results_cannot_be_changed():
-    for result in (ap.Access(0.1, 0.2, 3), ap.AttackResult((0.1,), 0.1, 3), ap.PerturbationSize(1.0, 1.0, 1.0)):
+    for result in (
+        ap.Access(0.1, 0.2, 3),
+        ap.AttackResult((0.1,), 0.1, 3),
+        ap.PerturbationSize(1.0, 1.0, 1.0),
+    ):
         with pytest.raises(AttributeError):
             result.images = 5
     assert "accuracies" not in repr(ap.AttackResult((0.1,), 0.1, 3))

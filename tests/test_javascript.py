@@ -15,11 +15,18 @@ def test_the_scripts_pass_the_tests_of_node():
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60).stdout.strip()
+    version = subprocess.run(
+        [node, "--version"], capture_output=True, text=True, timeout=60
+    ).stdout.strip()
     if int(version.lstrip("v").partition(".")[0]) < OLDEST:
         pytest.skip(f"Node {version} is too old: {OLDEST} or newer is needed")
     files = sorted(TESTS.glob("*.test.js"))
-    done = subprocess.run([node, "--test", "--test-reporter=tap", *map(str, files)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [node, "--test", "--test-reporter=tap", *map(str, files)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(re.search(r"^# pass (\d+)", done.stdout, re.M)[1]) >= len(files) >= 5, done.stdout
 
@@ -27,8 +34,20 @@ def test_the_scripts_pass_the_tests_of_node():
 def test_pure_modules_know_nothing_of_the_page():
     """So that they can be tested without a browser, and are pure."""
     scripts = TESTS.parent.parent / "book" / "_playground"
-    imported = {name for file in TESTS.glob("*.test.js") for name in re.findall(r"_playground/(\w+\.js)", file.read_text(encoding="utf-8"))}
-    assert imported >= {"random.js", "keys.js", "geometry.js", "numbers.js", "answers.js", "tries.js", "trial.js"}
+    imported = {
+        name
+        for file in TESTS.glob("*.test.js")
+        for name in re.findall(r"_playground/(\w+\.js)", file.read_text(encoding="utf-8"))
+    }
+    assert imported >= {
+        "random.js",
+        "keys.js",
+        "geometry.js",
+        "numbers.js",
+        "answers.js",
+        "tries.js",
+        "trial.js",
+    }
     for name in imported:
         text = (scripts / name).read_text(encoding="utf-8")
         assert not re.search(r"\b(document|window|fetch|self)\.|store\.js", text), name

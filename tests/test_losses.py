@@ -18,15 +18,32 @@ def batch(count=5, classes=4, channels=2, side=3, seed=0):
         return torch.tensor(generator.normal(size=shape))
 
     labels = torch.tensor(generator.integers(classes, size=count))
-    return numbers(count, classes), numbers(count, classes), labels, numbers(count, channels, side, side)
+    return (
+        numbers(count, classes),
+        numbers(count, classes),
+        labels,
+        numbers(count, channels, side, side),
+    )
 
 
-@given(st.integers(1, 9), st.integers(2, 6), st.integers(1, 3), st.integers(1, 4), st.integers(0, 10**6),
-       *[st.floats(0, 5)] * 3)
-def test_each_term_and_the_total_as_numpy_computes_them(count, classes, channels, side, seed, alpha, beta, gamma):
+@given(
+    st.integers(1, 9),
+    st.integers(2, 6),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(0, 10**6),
+    *[st.floats(0, 5)] * 3,
+)
+def test_each_term_and_the_total_as_numpy_computes_them(
+    count, classes, channels, side, seed, alpha, beta, gamma
+):
     processed, raw, labels, perturbation = batch(count, classes, channels, side, seed)
     terms = ap.AntiPiracyLoss(alpha, beta, gamma)(processed, raw, labels, perturbation)
-    expected = cross_entropy(processed, labels), true_probability(raw, labels), squared_norm(perturbation)
+    expected = (
+        cross_entropy(processed, labels),
+        true_probability(raw, labels),
+        squared_norm(perturbation),
+    )
     assert (terms.processed.item(), terms.raw.item(), terms.size.item()) == pytest.approx(expected)
     assert terms.total.item() == pytest.approx(np.dot((alpha, beta, gamma), expected))
 
@@ -34,7 +51,9 @@ def test_each_term_and_the_total_as_numpy_computes_them(count, classes, channels
 def test_values_worked_out_by_hand():
     # Logits log 1, log 3 make q = (1/4, 3/4). The perturbation has 2×2×2 entries of 0.1.
     logits = torch.tensor([[0.0, np.log(3)]], dtype=torch.float64)
-    terms = ap.AntiPiracyLoss(1, 2, 0.5)(logits, logits, torch.tensor([1]), torch.full((1, 2, 2, 2), 0.1))
+    terms = ap.AntiPiracyLoss(1, 2, 0.5)(
+        logits, logits, torch.tensor([1]), torch.full((1, 2, 2, 2), 0.1)
+    )
     assert terms.processed.item() == pytest.approx(np.log(4 / 3))
     assert terms.raw.item() == pytest.approx(3 / 4)
     assert terms.size.item() == pytest.approx(8 * 0.01)
@@ -82,33 +101,102 @@ def test_weights_out_of_range_are_refused(name, value):
         ap.AntiPiracyLoss(**{name: value})
 
 
-@pytest.mark.parametrize("position, wrong, message", [
-    (0, torch.zeros(5, 3), r"logits_raw must be a floating-point tensor of shape \(5, 3\), got Tensor of shape \(5, 4\)"),
-    (0, torch.zeros(5), r"logits_processed must be .* of shape \(N, num_classes\), got Tensor of shape \(5,\)"),
-    (0, torch.zeros(0, 4), r"logits_processed must be .* of shape \(N, num_classes\), got Tensor of shape \(0, 4\)"),
-    (0, torch.zeros(5, 0), r"logits_processed must be"),
-    (0, torch.zeros(5, 4, dtype=torch.int64), "logits_processed must be a floating-point .* and type torch.int64"),
-    (0, (torch.zeros(5, 4), torch.zeros(5, 2)), "logits_processed must be a floating-point tensor .*, got tuple"),
-    (1, torch.zeros(4, 4), r"logits_raw must be .* of shape \(5, 4\), got Tensor of shape \(4, 4\)"),
-    (1, torch.zeros(6, 4), r"logits_raw must be .* of shape \(5, 4\), got Tensor of shape \(6, 4\)"),
-    (1, torch.zeros(5, 5), r"logits_raw must be .* of shape \(5, 4\), got Tensor of shape \(5, 5\)"),
-    (1, [0.0], "logits_raw must be .*, got list"),
-    (2, torch.zeros(4, dtype=torch.int64), r"labels must be a tensor with one label for each of 5 images, got .*\(4,\)"),
-    (2, torch.zeros(5, 1, dtype=torch.int64), "labels must be a tensor with one label for each of 5 images"),
-    (2, [0, 1, 2, 3, 0], "labels must be a tensor .*, got list"),
-    (2, torch.zeros(5, dtype=torch.int32), "labels must be of type torch.int64, got torch.int32: convert them by labels.long"),
-    (2, torch.zeros(5), "labels must be of type torch.int64, got torch.float32"),
-    (2, torch.tensor([0, 1, 2, 3, 4]), "labels must lie in 0 … 3, as the network has 4 classes; found 0 … 4"),
-    (2, torch.tensor([0, 1, 2, 3, -1]), "labels must lie in 0 … 3, as the network has 4 classes; found -1 … 3"),
-    (2, torch.tensor([0, -100, 2, 3, 3]), "labels must lie in"),  # cross_entropy would leave it out in silence
-    (3, torch.zeros(5, 9), r"perturbation must be .* of shape \(5, C, H, W\), got Tensor of shape \(5, 9\)"),
-    (3, torch.zeros(2, 3, 3), "perturbation"),
-    (3, torch.zeros(1, 2, 3, 3), "perturbation"),
-    (3, torch.zeros(6, 2, 3, 3), "perturbation"),
-    (3, torch.zeros(5, 2, 3, 3, 1), "perturbation"),
-    (3, torch.zeros(5, 2, 3, 3, dtype=torch.uint8), "perturbation must be a floating-point"),
-    (3, None, "perturbation must be .*, got NoneType"),
-])
+@pytest.mark.parametrize(
+    "position, wrong, message",
+    [
+        (
+            0,
+            torch.zeros(5, 3),
+            (
+                r"logits_raw must be a floating-point tensor of shape \(5, 3\), got Tensor of shape"
+                r" \(5, 4\)"
+            ),
+        ),
+        (
+            0,
+            torch.zeros(5),
+            r"logits_processed must be .* of shape \(N, num_classes\), got Tensor of shape \(5,\)",
+        ),
+        (
+            0,
+            torch.zeros(0, 4),
+            (
+                r"logits_processed must be .* of shape \(N, num_classes\), got Tensor of shape"
+                r" \(0, 4\)"
+            ),
+        ),
+        (0, torch.zeros(5, 0), r"logits_processed must be"),
+        (
+            0,
+            torch.zeros(5, 4, dtype=torch.int64),
+            "logits_processed must be a floating-point .* and type torch.int64",
+        ),
+        (
+            0,
+            (torch.zeros(5, 4), torch.zeros(5, 2)),
+            "logits_processed must be a floating-point tensor .*, got tuple",
+        ),
+        (
+            1,
+            torch.zeros(4, 4),
+            r"logits_raw must be .* of shape \(5, 4\), got Tensor of shape \(4, 4\)",
+        ),
+        (
+            1,
+            torch.zeros(6, 4),
+            r"logits_raw must be .* of shape \(5, 4\), got Tensor of shape \(6, 4\)",
+        ),
+        (
+            1,
+            torch.zeros(5, 5),
+            r"logits_raw must be .* of shape \(5, 4\), got Tensor of shape \(5, 5\)",
+        ),
+        (1, [0.0], "logits_raw must be .*, got list"),
+        (
+            2,
+            torch.zeros(4, dtype=torch.int64),
+            r"labels must be a tensor with one label for each of 5 images, got .*\(4,\)",
+        ),
+        (
+            2,
+            torch.zeros(5, 1, dtype=torch.int64),
+            "labels must be a tensor with one label for each of 5 images",
+        ),
+        (2, [0, 1, 2, 3, 0], "labels must be a tensor .*, got list"),
+        (
+            2,
+            torch.zeros(5, dtype=torch.int32),
+            "labels must be of type torch.int64, got torch.int32: convert them by labels.long",
+        ),
+        (2, torch.zeros(5), "labels must be of type torch.int64, got torch.float32"),
+        (
+            2,
+            torch.tensor([0, 1, 2, 3, 4]),
+            "labels must lie in 0 … 3, as the network has 4 classes; found 0 … 4",
+        ),
+        (
+            2,
+            torch.tensor([0, 1, 2, 3, -1]),
+            "labels must lie in 0 … 3, as the network has 4 classes; found -1 … 3",
+        ),
+        (
+            2,
+            torch.tensor([0, -100, 2, 3, 3]),
+            "labels must lie in",
+        ),  # cross_entropy would leave it out in silence
+        (
+            3,
+            torch.zeros(5, 9),
+            r"perturbation must be .* of shape \(5, C, H, W\), got Tensor of shape \(5, 9\)",
+        ),
+        (3, torch.zeros(2, 3, 3), "perturbation"),
+        (3, torch.zeros(1, 2, 3, 3), "perturbation"),
+        (3, torch.zeros(6, 2, 3, 3), "perturbation"),
+        (3, torch.zeros(5, 2, 3, 3, 1), "perturbation"),
+        (3, torch.zeros(5, 2, 3, 3, dtype=torch.uint8), "perturbation must be a floating-point"),
+        (3, None, "perturbation must be .*, got NoneType"),
+    ],
+)
 def test_what_does_not_go_together_is_refused(position, wrong, message):
     arguments = list(batch())
     arguments[position] = wrong
@@ -119,16 +207,25 @@ def test_what_does_not_go_together_is_refused(position, wrong, message):
 def test_the_smallest_batch_and_every_class():
     loss = ap.AntiPiracyLoss()
     for label in range(4):
-        terms = loss(torch.zeros(1, 4), torch.zeros(1, 4), torch.tensor([label]), torch.zeros(1, 1, 1, 1))
-        assert terms.processed.item() == pytest.approx(np.log(4)) and terms.raw.item() == pytest.approx(1 / 4)
-    assert loss(torch.zeros(1, 1), torch.zeros(1, 1), torch.tensor([0]), torch.zeros(1, 1, 1, 1)).total == 1
+        terms = loss(
+            torch.zeros(1, 4), torch.zeros(1, 4), torch.tensor([label]), torch.zeros(1, 1, 1, 1)
+        )
+        assert terms.processed.item() == pytest.approx(
+            np.log(4)
+        ) and terms.raw.item() == pytest.approx(1 / 4)
+    assert (
+        loss(torch.zeros(1, 1), torch.zeros(1, 1), torch.tensor([0]), torch.zeros(1, 1, 1, 1)).total
+        == 1
+    )
 
 
 def test_what_counts_unless_one_says_otherwise():
     loss = ap.AntiPiracyLoss()
     assert (loss.alpha, loss.beta, loss.gamma) == (1.0, 1.0, 0.01)
     terms = loss(*batch())
-    assert terms.total.item() == pytest.approx((terms.processed + terms.raw + 0.01 * terms.size).item(), rel=1e-12)
+    assert terms.total.item() == pytest.approx(
+        (terms.processed + terms.raw + 0.01 * terms.size).item(), rel=1e-12
+    )
     names = ap.AntiPiracyLoss(gamma=3, beta=2, alpha=np.float32(1.5))
     assert (names.alpha, names.beta, names.gamma) == (1.5, 2.0, 3.0)
 

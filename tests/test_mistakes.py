@@ -45,7 +45,9 @@ def test_mistake_1_each_term_is_a_mean_over_the_batch():
     once = random_batch()
     twice = [torch.cat([tensor, tensor]) for tensor in once]
     loss = ap.AntiPiracyLoss(1, 2, 0.5)
-    assert [term.item() for term in loss(*twice)] == pytest.approx([term.item() for term in loss(*once)])
+    assert [term.item() for term in loss(*twice)] == pytest.approx(
+        [term.item() for term in loss(*once)]
+    )
 
 
 def test_mistake_1_the_norm_of_a_sample_sums_over_its_channels_and_pixels():
@@ -59,8 +61,18 @@ def test_mistake_1_the_norm_of_a_sample_sums_over_its_channels_and_pixels():
 def test_mistake_1_weight_decay_leaves_the_transform_alone(optimizer):
     """The network is blind and γ = 0: nothing but weight decay could move the perturbation."""
     net, transform = Blind(), Learnable()
-    ap.fit(net, TRAIN, VALIDATION, transform=transform, loss=ap.AntiPiracyLoss(1, 1, gamma=0), epochs=2, lr=0.1,
-           optimizer=optimizer, weight_decay=0.5, **QUIET)
+    ap.fit(
+        net,
+        TRAIN,
+        VALIDATION,
+        transform=transform,
+        loss=ap.AntiPiracyLoss(1, 1, gamma=0),
+        epochs=2,
+        lr=0.1,
+        optimizer=optimizer,
+        weight_decay=0.5,
+        **QUIET,
+    )
     assert net.weight.max() < 0.99  # there was weight decay
     assert torch.equal(transform.delta.detach(), torch.full((1, 8, 8), 0.1))
 
@@ -72,7 +84,9 @@ def test_mistake_2_e_r_is_the_mean_probability_of_the_true_class(count):
     """log 9 against nine zeros is a probability of one half, whatever the batch size."""
     logits = torch.zeros(count, 10)
     logits[:, 3] = np.log(9)
-    terms = ap.AntiPiracyLoss()(logits, logits, torch.full((count,), 3), torch.zeros(count, 1, 2, 2))
+    terms = ap.AntiPiracyLoss()(
+        logits, logits, torch.full((count,), 3), torch.zeros(count, 1, 2, 2)
+    )
     assert terms.raw.item() == pytest.approx(0.5)
 
 
@@ -88,7 +102,9 @@ def test_mistake_3_a_key_is_the_same_in_every_batch_of_training_and_at_test_time
     net, transform = Watched(TinyCNN()), key()
     owned = transform.key.clone()
     ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, batch_size=16, **QUIET)
-    differences = torch.cat([processed - raw for processed, raw in (batch.chunk(2) for batch in net.batches)])
+    differences = torch.cat(
+        [processed - raw for processed, raw in (batch.chunk(2) for batch in net.batches)]
+    )
     assert len(differences) == 3 * 64
     torch.testing.assert_close(differences, owned.expand_as(differences))
     for mode in (True, False):
@@ -117,8 +133,18 @@ def test_mistake_4_gamma_has_a_gradient():
 def test_mistake_4_gamma_makes_a_learned_perturbation_smaller(gamma, smaller):
     """The network is blind: only γ can move the perturbation, through all of fit."""
     transform = Learnable()
-    ap.fit(Blind(), TRAIN, VALIDATION, transform=transform, loss=ap.AntiPiracyLoss(1, 1, gamma), epochs=2, batch_size=16,
-           lr=0.01, optimizer="sgd", **QUIET)
+    ap.fit(
+        Blind(),
+        TRAIN,
+        VALIDATION,
+        transform=transform,
+        loss=ap.AntiPiracyLoss(1, 1, gamma),
+        epochs=2,
+        batch_size=16,
+        lr=0.01,
+        optimizer="sgd",
+        **QUIET,
+    )
     assert (transform.delta.abs().max().item() < 0.099) == smaller
 
 
@@ -146,21 +172,29 @@ def test_mistake_5_the_cross_entropy_takes_logits():
     assert found == pytest.approx(cross_entropy(processed, labels))
     # A sure and right answer costs nothing; after a second softmax it would still cost −log(e / (e + 9)) = 1.46.
     sure = 50 * torch.eye(10)
-    assert ap.AntiPiracyLoss()(sure, sure, torch.arange(10), torch.zeros(10, 1, 2, 2)).processed < 1e-6
+    assert (
+        ap.AntiPiracyLoss()(sure, sure, torch.arange(10), torch.zeros(10, 1, 2, 2)).processed < 1e-6
+    )
 
 
-@pytest.mark.parametrize("make", [lambda: ap.SimpleCNN(image_size=8), ap.ResNet20], ids=["SimpleCNN", "ResNet20"])
+@pytest.mark.parametrize(
+    "make", [lambda: ap.SimpleCNN(image_size=8), ap.ResNet20], ids=["SimpleCNN", "ResNet20"]
+)
 def test_mistake_5_the_networks_give_logits(make):
     torch.manual_seed(0)
     logits = make().eval()(torch.rand(4, 1, 8, 8))
     assert logits.min() < 0 and not torch.allclose(logits.sum(dim=1), torch.ones(4))
-    assert not torch.allclose(logits.logsumexp(dim=1), torch.zeros(4), atol=1e-3)  # nor logarithms of a softmax
+    assert not torch.allclose(
+        logits.logsumexp(dim=1), torch.zeros(4), atol=1e-3
+    )  # nor logarithms of a softmax
 
 
 @pytest.mark.parametrize("transform", [None, ap.Identity()], ids=["plain", "transform"])
 def test_mistake_5_fit_hands_logits_to_the_loss(transform):
     net = toy_linear()
-    history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=1, batch_size=64, lr=1e-12, **QUIET)
+    history = ap.fit(
+        net, TRAIN, VALIDATION, transform=transform, epochs=1, batch_size=64, lr=1e-12, **QUIET
+    )
     expected = cross_entropy(ap.predict(net, TRAIN.images), TRAIN.labels)
     assert history["loss" if transform is None else "E_p"] == pytest.approx([expected], rel=1e-5)
 
@@ -194,7 +228,9 @@ def test_mistake_6_batch_normalization_sees_the_mixture():
 # 7. Choosing by the test set
 
 def test_mistake_7_fit_has_no_parameter_for_the_test_split():
-    assert not [name for name in inspect.signature(ap.fit).parameters if "test" in name or "data" in name]
+    assert not [
+        name for name in inspect.signature(ap.fit).parameters if "test" in name or "data" in name
+    ]
 
 
 def test_mistake_7_a_run_reads_the_test_split_only_after_fit_has_returned(monkeypatch, tmp_path):
@@ -219,7 +255,9 @@ def test_mistake_7_a_run_reads_the_test_split_only_after_fit_has_returned(monkey
     monkeypatch.setattr(ap.data, "load", lambda *name: Spy())
     monkeypatch.setattr(experiments.runs, "fit", watched_fit)
     name = experiments.checked_name("fashion_mnist", "resnet20", "fixed")
-    experiments.run(name, tmp_path, "cpu", progress=False, recipe=experiments.Recipe(epochs=1, batch_size=20))
+    experiments.run(
+        name, tmp_path, "cpu", progress=False, recipe=experiments.Recipe(epochs=1, batch_size=20)
+    )
     assert events[:2] == ["fit begins", "fit returns"] and "test" in events[2:]
 
 
@@ -235,8 +273,16 @@ def test_mistake_7_history_is_that_of_the_validation_split():
 
 def test_mistake_8_augmentation_never_moves_the_key():
     net, transform = Watched(TinyCNN()), key()
-    ap.fit(net, TRAIN, VALIDATION, transform=transform, augment=ap.Augment(crop=2, flip=True), epochs=2, batch_size=32,
-           **QUIET)
+    ap.fit(
+        net,
+        TRAIN,
+        VALIDATION,
+        transform=transform,
+        augment=ap.Augment(crop=2, flip=True),
+        epochs=2,
+        batch_size=32,
+        **QUIET,
+    )
     for batch in net.batches:
         processed, raw = batch.chunk(2)
         torch.testing.assert_close(processed - raw, transform.key.expand_as(raw))
@@ -249,7 +295,16 @@ def test_mistake_8_augmentation_is_given_raw_images():
         given.append(images)
         return images
 
-    ap.fit(TinyCNN(), TRAIN, VALIDATION, transform=key(), augment=augment, epochs=1, batch_size=64, **QUIET)
+    ap.fit(
+        TinyCNN(),
+        TRAIN,
+        VALIDATION,
+        transform=key(),
+        augment=augment,
+        epochs=1,
+        batch_size=64,
+        **QUIET,
+    )
     raw = {image.numpy().tobytes() for image in TRAIN.images}
     assert len(given) == 1 and {image.numpy().tobytes() for image in given[0]} == raw
 
@@ -259,15 +314,20 @@ def test_mistake_8_augmentation_is_given_raw_images():
 def test_mistake_9_images_normalized_outside_are_refused():
     images, labels = TRAIN.images, TRAIN.labels
     normalizing, scaling = "pass pixels, not normalized values", "Divide pixels of 0 … 255 by 255"
-    for normalized, hint in (((images - 0.5) / 0.5, normalizing), ((images - 0.2860) / 0.3530, normalizing),
-                             (images * 255, scaling)):
+    for normalized, hint in (
+        ((images - 0.5) / 0.5, normalizing),
+        ((images - 0.2860) / 0.3530, normalizing),
+        (images * 255, scaling),
+    ):
         with pytest.raises(ap.DataError, match=f"pixels must lie in .0, 1..*{hint}"):
             ap.from_arrays(normalized, labels)
         with pytest.raises(ValueError, match="pixels in .0, 1., found values"):
             ap.fgsm(toy_linear(), normalized, labels, 0.1)
 
 
-@pytest.mark.parametrize("make", [lambda: ap.SimpleCNN(image_size=8), ap.ResNet20], ids=["SimpleCNN", "ResNet20"])
+@pytest.mark.parametrize(
+    "make", [lambda: ap.SimpleCNN(image_size=8), ap.ResNet20], ids=["SimpleCNN", "ResNet20"]
+)
 def test_mistake_9_the_networks_normalize_inside(make):
     net, x = make().eval(), torch.rand(3, 1, 8, 8)
     logits, inner = net(x), {}

@@ -15,14 +15,17 @@ def outputs(net, kinds, x):
     sizes = []
     for module in net.modules():
         if isinstance(module, kinds):
-            module.register_forward_hook(lambda module, args, out: sizes.append(tuple(out.shape[1:])))
+            module.register_forward_hook(
+                lambda module, args, out: sizes.append(tuple(out.shape[1:]))
+            )
     net.eval()(x)
     return [size[:2] if len(size) == 3 else size[0] for size in sizes]
 
 
 def test_simple_cnn_has_the_layers_of_the_table():
-    assert outputs(ap.SimpleCNN(), (nn.Conv2d, nn.MaxPool2d, nn.Linear), torch.rand(1, 1, 28, 28)) == [
-        (32, 28), (32, 14), (64, 14), (64, 7), 1024, 10]
+    assert outputs(
+        ap.SimpleCNN(), (nn.Conv2d, nn.MaxPool2d, nn.Linear), torch.rand(1, 1, 28, 28)
+    ) == [(32, 28), (32, 14), (64, 14), (64, 7), 1024, 10]
     net = ap.SimpleCNN()
     assert net.dropout.p == 0.5 and net.conv1.kernel_size == net.conv2.kernel_size == (3, 3)
 
@@ -31,13 +34,21 @@ def test_resnet20_has_the_layers_of_the_table():
     sizes = outputs(ap.ResNet20(), (nn.Conv2d, nn.Linear), torch.rand(1, 1, 28, 28))
     # One convolution; three blocks of two convolutions for each width; one linear layer: 20 layers.
     assert sizes == [(16, 28)] + 6 * [(16, 28)] + 6 * [(32, 14)] + 6 * [(64, 7)] + [10]
-    assert outputs(ap.ResNet20(), nn.Sequential, torch.rand(1, 1, 28, 28)) == [(16, 28), (32, 14), (64, 7)]
+    assert outputs(ap.ResNet20(), nn.Sequential, torch.rand(1, 1, 28, 28)) == [
+        (16, 28),
+        (32, 14),
+        (64, 7),
+    ]
 
 
 @pytest.mark.parametrize("channels, classes, side", [(1, 10, 28), (3, 10, 32), (2, 7, 21)])
 def test_parameters_of_simple_cnn(channels, classes, side):
-    table = [(3 * 3 * channels + 1) * 32, (3 * 3 * 32 + 1) * 64, (64 * (side // 2 // 2) ** 2 + 1) * 1024,
-             (1024 + 1) * classes]
+    table = [
+        (3 * 3 * channels + 1) * 32,
+        (3 * 3 * 32 + 1) * 64,
+        (64 * (side // 2 // 2) ** 2 + 1) * 1024,
+        (1024 + 1) * classes,
+    ]
     assert ap.count_parameters(ap.SimpleCNN(channels, classes, side)) == sum(table)
 
 
@@ -46,7 +57,9 @@ def test_parameters_of_resnet20(channels, classes):
     count, before = 0, channels
     for width, convolutions in ((16, 7), (32, 6), (64, 6)):
         for _ in range(convolutions):
-            count += 3 * 3 * before * width + 2 * width  # no bias; scale and shift of the batch normalization
+            count += (
+                3 * 3 * before * width + 2 * width
+            )  # no bias; scale and shift of the batch normalization
             before = width
     assert ap.count_parameters(ap.ResNet20(channels, classes)) == count + (64 + 1) * classes
 
@@ -59,7 +72,9 @@ def test_resnet20_has_the_published_size():
 @pytest.mark.parametrize("make", [
     lambda channels, classes, side: ap.SimpleCNN(channels, classes, side),
     lambda channels, classes, side: ap.ResNet20(channels, classes)], ids=["SimpleCNN", "ResNet20"])
-@pytest.mark.parametrize("channels, classes, side", [(1, 10, 28), (3, 100, 32), (4, 2, 9), (1, 5, 4)])
+@pytest.mark.parametrize(
+    "channels, classes, side", [(1, 10, 28), (3, 100, 32), (4, 2, 9), (1, 5, 4)]
+)
 def test_any_number_of_channels_and_classes_and_any_image_size(make, channels, classes, side):
     logits = make(channels, classes, side).eval()(torch.rand(2, channels, side, side))
     assert logits.shape == (2, classes) and logits.isfinite().all()
@@ -72,7 +87,9 @@ def test_an_image_too_small_for_two_poolings_is_refused():
 
 def test_the_shortcut_takes_every_second_pixel_and_fills_with_zeros():
     net = ap.ResNet20()
-    assert all(module.kernel_size == (3, 3) for module in net.modules() if isinstance(module, nn.Conv2d))
+    assert all(
+        module.kernel_size == (3, 3) for module in net.modules() if isinstance(module, nn.Conv2d)
+    )
     block = net.stage2[0].eval()
     nn.init.zeros_(block.bn2.weight)  # the two convolutions now contribute nothing
     x = torch.rand(2, 16, 6, 6)
@@ -93,7 +110,9 @@ def test_a_block_that_keeps_the_size_adds_its_input_as_it_is():
 def test_simple_cnn_computes_what_the_table_says():
     net = ap.SimpleCNN(image_size=8).eval()
     x = torch.rand(2, 1, 8, 8)
-    h = F.max_pool2d(F.conv2d(2 * x - 1, net.conv1.weight, net.conv1.bias, padding=1).clamp_min(0), 2)
+    h = F.max_pool2d(
+        F.conv2d(2 * x - 1, net.conv1.weight, net.conv1.bias, padding=1).clamp_min(0), 2
+    )
     h = F.max_pool2d(F.conv2d(h, net.conv2.weight, net.conv2.bias, padding=1).clamp_min(0), 2)
     h = (h.reshape(2, -1) @ net.fc1.weight.T + net.fc1.bias).clamp_min(0)
     torch.testing.assert_close(net(x), h @ net.fc2.weight.T + net.fc2.bias)
@@ -105,7 +124,9 @@ def test_dropout_acts_in_training_only():
     assert torch.equal(net.eval()(x), net(x))
 
 
-@pytest.mark.parametrize("make", [lambda: ap.SimpleCNN(image_size=8), ap.ResNet20], ids=["SimpleCNN", "ResNet20"])
+@pytest.mark.parametrize(
+    "make", [lambda: ap.SimpleCNN(image_size=8), ap.ResNet20], ids=["SimpleCNN", "ResNet20"]
+)
 def test_pixels_go_in_and_the_network_normalizes(make):
     net, x = make().eval(), torch.rand(3, 1, 8, 8)
     logits = net(x)
@@ -121,14 +142,18 @@ def test_normalize_is_the_linear_map_it_says():
     assert set(ap.Normalize().state_dict()) == {"mean", "std"}
 
 
-@pytest.mark.parametrize("make", [lambda: ap.SimpleCNN(image_size=8), ap.ResNet20], ids=["SimpleCNN", "ResNet20"])
+@pytest.mark.parametrize(
+    "make", [lambda: ap.SimpleCNN(image_size=8), ap.ResNet20], ids=["SimpleCNN", "ResNet20"]
+)
 def test_pixels_outside_the_range_are_accepted_and_not_clipped(make):
     net = make().eval()
     inside, outside = torch.ones(1, 1, 8, 8), torch.full((1, 1, 8, 8), 1.3)
     assert net(outside).isfinite().all() and not torch.allclose(net(outside), net(inside))
 
 
-@pytest.mark.parametrize("make", [lambda: ap.SimpleCNN(image_size=8), ap.ResNet20], ids=["SimpleCNN", "ResNet20"])
+@pytest.mark.parametrize(
+    "make", [lambda: ap.SimpleCNN(image_size=8), ap.ResNet20], ids=["SimpleCNN", "ResNet20"]
+)
 def test_the_seed_decides_the_first_weights(make):
     states = []
     for seed in (0, 0, 1):
@@ -172,7 +197,9 @@ def test_resnet20_by_hand():
     net, x = ResNet20(2, 3), torch.rand(4, 2, 8, 8)
     net(x), net.eval()
     h = F.conv2d(2 * x - 1, net.conv.weight, padding=1)
-    h = F.batch_norm(h, net.bn.running_mean, net.bn.running_var, net.bn.weight, net.bn.bias).clamp_min(0)
+    h = F.batch_norm(
+        h, net.bn.running_mean, net.bn.running_var, net.bn.weight, net.bn.bias
+    ).clamp_min(0)
     for number, stage in enumerate((net.stage1, net.stage2, net.stage3)):
         for place, block in enumerate(stage):
             h = by_hand(block, h, 2 if number and not place else 1)
@@ -189,7 +216,9 @@ def test_convolutions_of_resnet20_start_as_he_et_al_say():
             n, fan_out = module.weight.numel(), 9 * module.out_channels
             # the variance of n normal values is off by 5 standard deviations, sqrt(2 / n) each, once in a million
             assert module.weight.var().item() == pytest.approx(2 / fan_out, rel=5 * (2 / n) ** 0.5)
-    wide = net.stage3[2].conv2.weight  # 36,864 values: a uniform start would end at sqrt(3) standard deviations
+    wide = net.stage3[
+        2
+    ].conv2.weight  # 36,864 values: a uniform start would end at sqrt(3) standard deviations
     assert wide.abs().max() > 3.5 * (2 / 576) ** 0.5
 
 
@@ -206,14 +235,35 @@ def test_the_first_weights_are_these():
 def test_names_of_the_state_stay():
     """Shipped weights are stored under these names."""
     assert list(SimpleCNN().state_dict()) == [
-        "normalize.mean", "normalize.std", *(f"{layer}.{part}" for layer in ("conv1", "conv2", "fc1", "fc2")
-                                              for part in ("weight", "bias"))]
+        "normalize.mean",
+        "normalize.std",
+        *(
+            f"{layer}.{part}"
+            for layer in ("conv1", "conv2", "fc1", "fc2")
+            for part in ("weight", "bias")
+        ),
+    ]
     bn = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-    block = ["conv1.weight", *(f"bn1.{part}" for part in bn), "conv2.weight", *(f"bn2.{part}" for part in bn)]
+    block = [
+        "conv1.weight",
+        *(f"bn1.{part}" for part in bn),
+        "conv2.weight",
+        *(f"bn2.{part}" for part in bn),
+    ]
     assert list(ResNet20().state_dict()) == [
-        "normalize.mean", "normalize.std", "conv.weight", *(f"bn.{part}" for part in bn),
-        *(f"stage{stage}.{place}.{name}" for stage in (1, 2, 3) for place in range(3) for name in block),
-        "fc.weight", "fc.bias"]
+        "normalize.mean",
+        "normalize.std",
+        "conv.weight",
+        *(f"bn.{part}" for part in bn),
+        *(
+            f"stage{stage}.{place}.{name}"
+            for stage in (1, 2, 3)
+            for place in range(3)
+            for name in block
+        ),
+        "fc.weight",
+        "fc.bias",
+    ]
 
 
 # ---- what is given
@@ -235,7 +285,9 @@ def test_what_counts_unless_one_says_otherwise():
 @pytest.mark.parametrize("name", ["in_channels", "num_classes"])
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, "3", None])
 def test_sizes_that_cannot_be_are_refused(make, name, value):
-    with pytest.raises(ValueError, match=f"{name} must be a whole number, 1 or more, got {value!r}"):
+    with pytest.raises(
+        ValueError, match=f"{name} must be a whole number, 1 or more, got {value!r}"
+    ):
         make(**{name: value})
 
 
@@ -245,25 +297,44 @@ def test_an_image_size_that_is_no_number_is_refused(value):
         SimpleCNN(image_size=value)
 
 
-@pytest.mark.parametrize("net, x, message", [
-    (SimpleCNN(), torch.rand(2, 1, 32, 32), r"shape \(N, 1, 28, 28\), got \(2, 1, 32, 32\)"),
-    (SimpleCNN(), torch.rand(2, 1, 28, 29), r"shape \(N, 1, 28, 28\), got \(2, 1, 28, 29\)"),
-    (SimpleCNN(image_size=9), torch.rand(2, 1, 8, 8), r"shape \(N, 1, 9, 9\), got \(2, 1, 8, 8\)"),
-    (SimpleCNN(), torch.rand(2, 3, 28, 28), r"shape \(N, 1, 28, 28\), got \(2, 3, 28, 28\)"),
-    (ResNet20(3), torch.rand(2, 1, 8, 8), r"shape \(N, 3, H, W\), got \(2, 1, 8, 8\)"),
-    (ResNet20(), torch.rand(1, 8, 8), r"shape \(N, 1, H, W\), got \(1, 8, 8\)"),
-    (ResNet20(), torch.zeros(2, 1, 8, 8, dtype=torch.uint8), "got torch.uint8: divide 8-bit pixels by 255"),
-    (SimpleCNN(image_size=8), torch.zeros(2, 1, 8, 8, dtype=torch.int64), "got torch.int64"),
-])
+@pytest.mark.parametrize(
+    "net, x, message",
+    [
+        (SimpleCNN(), torch.rand(2, 1, 32, 32), r"shape \(N, 1, 28, 28\), got \(2, 1, 32, 32\)"),
+        (SimpleCNN(), torch.rand(2, 1, 28, 29), r"shape \(N, 1, 28, 28\), got \(2, 1, 28, 29\)"),
+        (
+            SimpleCNN(image_size=9),
+            torch.rand(2, 1, 8, 8),
+            r"shape \(N, 1, 9, 9\), got \(2, 1, 8, 8\)",
+        ),
+        (SimpleCNN(), torch.rand(2, 3, 28, 28), r"shape \(N, 1, 28, 28\), got \(2, 3, 28, 28\)"),
+        (ResNet20(3), torch.rand(2, 1, 8, 8), r"shape \(N, 3, H, W\), got \(2, 1, 8, 8\)"),
+        (ResNet20(), torch.rand(1, 8, 8), r"shape \(N, 1, H, W\), got \(1, 8, 8\)"),
+        (
+            ResNet20(),
+            torch.zeros(2, 1, 8, 8, dtype=torch.uint8),
+            "got torch.uint8: divide 8-bit pixels by 255",
+        ),
+        (SimpleCNN(image_size=8), torch.zeros(2, 1, 8, 8, dtype=torch.int64), "got torch.int64"),
+    ],
+)
 def test_images_that_do_not_fit_are_refused(net, x, message):
     with pytest.raises(ValueError, match="this network .*" + message):
         net.eval()(x)
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"std": 0}, "std must be a finite number above 0, got 0"), ({"std": -1}, "std must be"),
-    ({"std": float("nan")}, "std must be"), ({"mean": float("inf")}, "mean must be a finite number"),
-    ({"mean": (0.5, 0.5)}, "mean must be"), ({"mean": 99.1}, "at least -99 and at most 99, got 99.1"), ({"mean": -99.1}, "mean")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"std": 0}, "std must be a finite number above 0, got 0"),
+        ({"std": -1}, "std must be"),
+        ({"std": float("nan")}, "std must be"),
+        ({"mean": float("inf")}, "mean must be a finite number"),
+        ({"mean": (0.5, 0.5)}, "mean must be"),
+        ({"mean": 99.1}, "at least -99 and at most 99, got 99.1"),
+        ({"mean": -99.1}, "mean"),
+    ],
+)
 def test_a_normalization_that_cannot_be_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         ap.Normalize(**options)
@@ -273,7 +344,9 @@ def test_a_normalization_at_its_bounds():
     assert ap.Normalize(99).mean == 99 and ap.Normalize(-99, 1e-3).mean == -99
 
 
-@pytest.mark.parametrize("make", [lambda: SimpleCNN(image_size=8), ResNet20], ids=["SimpleCNN", "ResNet20"])
+@pytest.mark.parametrize(
+    "make", [lambda: SimpleCNN(image_size=8), ResNet20], ids=["SimpleCNN", "ResNet20"]
+)
 def test_networks_follow_pytorchs_defaults_and_conversions(make):
     """They are modules like any other: float64 and other devices are the reader's choice."""
     torch.manual_seed(0)

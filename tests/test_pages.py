@@ -17,10 +17,19 @@ WIDTH = 390  # pixels, of a phone
 def listed(node):
     """The pages of a part of _toc.yml, in order."""
     pages = [node[name] for name in ("root", "file") if name in node]
-    return pages + [page for name in ("parts", "chapters", "sections") for child in node.get(name, []) for page in listed(child)]
+    return pages + [
+        page
+        for name in ("parts", "chapters", "sections")
+        for child in node.get(name, [])
+        for page in listed(child)
+    ]
 
 
-PAGES = [*listed(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))), "genindex", "search"]
+PAGES = [
+    *listed(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))),
+    "genindex",
+    "search",
+]
 NOT_ORDINARY = {"book/playground"}  # it brings networks, and something to run them with
 
 
@@ -29,7 +38,9 @@ def check_formulas(page):
     formulas = page.locator(".bd-article .math").count()
     if formulas:
         page.evaluate("() => MathJax.startup.promise")
-        assert page.locator(".bd-article .math:has(mjx-container)").count() == formulas, "formulas were left as they are typed"
+        assert page.locator(".bd-article .math:has(mjx-container)").count() == formulas, (
+            "formulas were left as they are typed"
+        )
         wrong = page.locator("mjx-merror, [data-mjx-error]").all_inner_texts()
         assert not wrong, f"formulas with errors: {wrong}"
 
@@ -52,17 +63,27 @@ def check_sliders(page):
             steps = round(float(handle.get_attribute("aria-valuemax")))
             here = round(float(handle.get_attribute("aria-valuenow")))
             seen = {picture().get_attribute("src")}
-            readout = lambda: handle.evaluate("handle => handle.closest('.widget-slider').querySelector('.widget-readout').innerText")  # noqa: B023, E731
-            name = handle.evaluate("handle => handle.closest('.widget-slider').querySelector('.widget-label').innerText")
+            readout = lambda: handle.evaluate(
+                "handle =>"
+                " handle.closest('.widget-slider').querySelector('.widget-readout').innerText"
+            )  # noqa: B023, E731
+            name = handle.evaluate(
+                "handle =>"
+                " handle.closest('.widget-slider').querySelector('.widget-label').innerText"
+            )
             assert name and handle.get_attribute("aria-label") == name
             for key in ["ArrowLeft"] * here + ["ArrowRight"] * steps:
                 alt = picture().get_attribute("alt")
                 page.keyboard.press(key)
                 page.wait_for_function(PICTURE_CHANGED, arg=[area, alt])
                 seen.add(picture().get_attribute("src"))
-                assert handle.get_attribute("aria-valuetext") == readout(), "a screen reader says another value than is shown"
+                assert handle.get_attribute("aria-valuetext") == readout(), (
+                    "a screen reader says another value than is shown"
+                )
                 assert f"{name} = {readout()}" in picture().get_attribute("alt")
-            assert len(seen) == steps + 1, f"{steps + 1} settings show {len(seen)} different pictures, the last one: {alt}"
+            assert len(seen) == steps + 1, (
+                f"{steps + 1} settings show {len(seen)} different pictures, the last one: {alt}"
+            )
 
 
 @cache
@@ -72,8 +93,15 @@ def compressed(path):
 
 def weight(page):
     """Bytes of all files that the browser has loaded for this page, each compressed as servers do it."""
-    addresses = page.evaluate("() => [location.href, ...performance.getEntriesByType('resource').map(entry => entry.name)]")
-    paths = {unquote(urlsplit(address).path).lstrip("/") for address in addresses if address.startswith("http")}
+    addresses = page.evaluate(
+        "() => [location.href, ...performance.getEntriesByType('resource').map(entry =>"
+        " entry.name)]"
+    )
+    paths = {
+        unquote(urlsplit(address).path).lstrip("/")
+        for address in addresses
+        if address.startswith("http")
+    }
     return sum(compressed(path) for path in paths)
 
 
@@ -87,7 +115,9 @@ def test_page(open_page, name):
     assert wide <= WIDTH, f"{name} is {wide} pixels wide on a screen of {WIDTH}"
     loaded = weight(page)
     print(f"{name}: {loaded / 1000:,.0f} kB compressed")
-    assert name in NOT_ORDINARY or loaded <= MOST_BYTES, f"{name} weighs {loaded:,} bytes; expected at most {MOST_BYTES:,}"
+    assert name in NOT_ORDINARY or loaded <= MOST_BYTES, (
+        f"{name} weighs {loaded:,} bytes; expected at most {MOST_BYTES:,}"
+    )
     assert page.problems == []
 
 
@@ -105,8 +135,13 @@ def test_axe_finds_nothing_but_what_is_the_themes_own(open_page, name):
     if not AXE.is_file():
         pytest.skip("axe-core is not there: run `python tools/vendor.py`")
     found = set()
-    for width in (1280, WIDTH):  # anew for each: once a page is loaded, the theme sees to what scrolls
-        page = open_page(f"{name}.html", viewport={"width": width, "height": 900}, reduced_motion="reduce")
+    for width in (
+        1280,
+        WIDTH,
+    ):  # anew for each: once a page is loaded, the theme sees to what scrolls
+        page = open_page(
+            f"{name}.html", viewport={"width": width, "height": 900}, reduced_motion="reduce"
+        )
         page.wait_for_function(WIDGETS_SHOWN)
         for theme in ("light", "dark"):
             page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
@@ -118,7 +153,9 @@ def test_what_is_the_themes_own_is_still_there(open_page):
     """An entry of the list that finds nothing any more is to go."""
     page = open_page("book/01_why.html", viewport={"width": 1280, "height": 900})
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    assert set(page.evaluate("axe.run().then(({violations}) => violations.map(({id}) => id))")) == set(OF_THE_THEME)
+    assert set(
+        page.evaluate("axe.run().then(({violations}) => violations.map(({id}) => id))")
+    ) == set(OF_THE_THEME)
 
 
 def test_github_pages_shows_the_folders_that_begin_with_an_underscore(book_url):

@@ -17,15 +17,23 @@ PAGE = "book/playground.html"
 TEST = ap.load("fashion_mnist").test[:256]
 CONTENTS = BUILT / "playground" / "playground.json"
 SHIPPED = json.loads(CONTENTS.read_text(encoding="utf-8")) if CONTENTS.is_file() else {}
-SIGMA, P = SHIPPED.get("sigma"), SHIPPED.get("p")  # where the sliders begin: those of the owner's fixed key
+SIGMA, P = (
+    SHIPPED.get("sigma"),
+    SHIPPED.get("p"),
+)  # where the sliders begin: those of the owner's fixed key
 
-pytestmark = pytest.mark.skipif(not CONTENTS.is_file(), reason="the book was built without the playground: run `make book`")
+pytestmark = pytest.mark.skipif(
+    not CONTENTS.is_file(), reason="the book was built without the playground: run `make book`"
+)
 
 
 def trained(name):
     """The network and the transform of the playground, as the page's record says their size."""
     import playground  # tools/, which browser.py puts on the path
-    net, transform, _ = ap.pretrained(playground.DATASET, playground.NETWORK, name, playground.SIZE, playground.SEED)
+
+    net, transform, _ = ap.pretrained(
+        playground.DATASET, playground.NETWORK, name, playground.SIZE, playground.SEED
+    )
     return net, transform
 
 
@@ -73,10 +81,16 @@ def test_every_networks_logits_are_those_of_pytorch(play):
         net, owner = trained(name)
         for own_key, authorized in ((None, 0), (None, 1), (key.key.flatten().tolist(), 0)):
             transform = key if own_key else owner if authorized else None
-            found = torch.tensor(page.evaluate("([name, ...rest]) => playground.logits(name, ...rest)",
-                                               [name, indices, own_key, authorized]))
+            found = torch.tensor(
+                page.evaluate(
+                    "([name, ...rest]) => playground.logits(name, ...rest)",
+                    [name, indices, own_key, authorized],
+                )
+            )
             expected = ap.predict(net, TEST.images[indices], transform)
-            assert torch.allclose(found, expected, atol=1e-3) and torch.equal(found.argmax(1), expected.argmax(1)), name
+            assert torch.allclose(found, expected, atol=1e-3) and torch.equal(
+                found.argmax(1), expected.argmax(1)
+            ), name
     assert page.problems == []
 
 
@@ -91,8 +105,13 @@ def test_the_accuracies_shown_are_those_of_python_whatever_is_moved(play):
     assert near(shown["authorized"], count(net, owner)) and near(shown["unauthorized"], count(net))
     assert near(shown["yours"], count(net, key)) and len(shown["tries"]) == 1
     low, high = ap.binomial_interval(*shown["authorized"])
-    assert page.locator("#pg-authorized").inner_text().split() == (
-        f"{100 * shown['authorized'][0] / 256:.1f}% {shown['authorized'][0]} of 256, 95%: {100 * low:.0f}–{100 * high:.0f}").split()
+    assert (
+        page.locator("#pg-authorized").inner_text().split()
+        == (
+            f"{100 * shown['authorized'][0] / 256:.1f}% {shown['authorized'][0]} of 256, 95%:"
+            f" {100 * low:.0f}–{100 * high:.0f}"
+        ).split()
+    )
 
     page.locator("#pg-draw-key").click()
     wait(page)
@@ -104,7 +123,10 @@ def test_the_accuracies_shown_are_those_of_python_whatever_is_moved(play):
     page.locator("#pg-draw").press("Enter")
     shown = wait(page)
     key = as_transform(page.evaluate("playground.key()"))
-    assert torch.equal(key.delta, ap.attacks.input_only(net, TEST.images[:2], 0.23, 0.35, draws=4, seed=12).transforms[3].key)
+    assert torch.equal(
+        key.delta,
+        ap.attacks.input_only(net, TEST.images[:2], 0.23, 0.35, draws=4, seed=12).transforms[3].key,
+    )
     assert near(shown["yours"], count(net, key))
 
     page.locator("#pg-network").select_option("generator")
@@ -113,7 +135,10 @@ def test_the_accuracies_shown_are_those_of_python_whatever_is_moved(play):
     shown = wait(page)
     assert near(shown["authorized"], count(net, owner)) and near(shown["unauthorized"], count(net))
     record = ap.records("fashion_mnist", "resnet20", "generator", SHIPPED["size"])[0]
-    assert f"authorized {record['came_out']['test']['authorized']['accuracy']:.1%}" in page.locator("#pg-record").inner_text()
+    assert (
+        f"authorized {record['came_out']['test']['authorized']['accuracy']:.1%}"
+        in page.locator("#pg-record").inner_text()
+    )
     assert page.problems == []
 
 
@@ -123,18 +148,30 @@ def test_twenty_tries_can_be_stopped_and_forgotten(play):
     page.wait_for_function("playground.shown().tries.length >= 3")
     page.locator("#pg-stop").click()
     page.locator("#pg-stop[aria-disabled=true]").wait_for()
-    assert page.evaluate("document.activeElement.id") == "pg-stop", "the focus is where the reader left it"
+    assert page.evaluate("document.activeElement.id") == "pg-stop", (
+        "the focus is where the reader left it"
+    )
     tries = wait(page)["tries"]
     said = page.locator("#pg-tries").inner_text()
-    assert 3 <= len(tries) < 20 and f"σ = {SIGMA}, p = {P}: {len(tries)} keys tried on 256 images each" in said
+    assert (
+        3 <= len(tries) < 20
+        and f"σ = {SIGMA}, p = {P}: {len(tries)} keys tried on 256 images each" in said
+    )
     assert f"mean {100 * np.mean(tries):.1f}%, best so far {100 * max(tries):.1f}%" in said
     assert said in page.locator("#pg-histogram").get_attribute("aria-label")
     page.locator("#pg-sigma").fill("0.3")
     louder = wait(page)["tries"]
     assert len(louder) == len(tries) + 1
-    assert page.locator("#pg-tries").inner_text().startswith(f"σ = 0.3, p = {P}: 1 key tried on 256 images each")
+    assert (
+        page.locator("#pg-tries")
+        .inner_text()
+        .startswith(f"σ = 0.3, p = {P}: 1 key tried on 256 images each")
+    )
     rows = [row.split("\t") for row in page.locator("#pg-groups tbody").inner_text().split("\n")]
-    assert [row[:2] for row in rows] == [[f"σ = {SIGMA}, p = {P}", str(len(tries))], [f"σ = 0.3, p = {P}", "1"]]
+    assert [row[:2] for row in rows] == [
+        [f"σ = {SIGMA}, p = {P}", str(len(tries))],
+        [f"σ = 0.3, p = {P}", "1"],
+    ]
     page.locator("#pg-forget").click()
     assert page.locator("#pg-tries").inner_text() == "No key tried on this network yet."
     assert page.locator("#pg-groups").is_hidden()
@@ -151,7 +188,10 @@ def test_a_key_and_a_picture_drawn_by_hand_an_upload_and_an_own_network(play, tm
     grid.scroll_into_view_if_needed()
     page.evaluate("document.querySelector('#pg-key').scrollIntoView({block: 'center'})")
     area = grid.bounding_box()
-    at = lambda row, column: (area["x"] + (column + .5) * area["width"] / 28, area["y"] + (row + .5) * area["height"] / 28)  # noqa: E731
+    at = lambda row, column: (
+        area["x"] + (column + 0.5) * area["width"] / 28,
+        area["y"] + (row + 0.5) * area["height"] / 28,
+    )  # noqa: E731
     page.mouse.move(*at(20, 4))
     page.mouse.down()
     page.mouse.move(*at(20, 12))
@@ -170,8 +210,12 @@ def test_a_key_and_a_picture_drawn_by_hand_an_upload_and_an_own_network(play, tm
     expected[23, 7] = 0
     assert np.allclose(pixels(), expected)
     shown = wait(page)
-    assert near(shown["yours"], count(trained("fixed")[0], as_transform(pixels().flatten().tolist())))
-    assert page.locator("#pg-tries").inner_text().startswith(f"σ = {SIGMA}, by hand: "), "keys drawn by hand count, by themselves"
+    assert near(
+        shown["yours"], count(trained("fixed")[0], as_transform(pixels().flatten().tolist()))
+    )
+    assert page.locator("#pg-tries").inner_text().startswith(f"σ = {SIGMA}, by hand: "), (
+        "keys drawn by hand count, by themselves"
+    )
     assert shown["yours"][0] / 256 in shown["tries"]
 
     canvas = page.locator("#pg-picture canvas").first
@@ -184,22 +228,36 @@ def test_a_key_and_a_picture_drawn_by_hand_an_upload_and_an_own_network(play, tm
     net, owner = trained("fixed")
     for tile, transform in enumerate((None, owner)):
         logits = ap.predict(net, TEST.images[7:8], transform)[0]
-        expected = f"{ap.load('fashion_mnist').classes[logits.argmax()]}\n{100 * logits.softmax(0).max():.0f}%"
-        page.wait_for_function("([tile, text]) => document.querySelectorAll('#pg-picture-answers .pg-answer')[tile].textContent === text",
-                               arg=[tile, expected])
+        expected = (
+            f"{ap.load('fashion_mnist').classes[logits.argmax()]}\n{100 * logits.softmax(0).max():.0f}%"
+        )
+        page.wait_for_function(
+            "([tile, text]) => document.querySelectorAll('#pg-picture-answers"
+            " .pg-answer')[tile].textContent === text",
+            arg=[tile, expected],
+        )
     (tmp_path / "no.png").write_text("no picture")
     page.locator("#pg-upload").set_input_files(tmp_path / "no.png")
-    page.locator("#pg-upload-problem").filter(has_text="“no.png” could not be read as a picture").wait_for()
+    page.locator("#pg-upload-problem").filter(
+        has_text="“no.png” could not be read as a picture"
+    ).wait_for()
 
     net, owner = ap.SimpleCNN().eval(), ap.Generator(1, seed=3)
-    page.locator("#pg-own").set_input_files(ap.export.to_onnx(net, owner, tmp_path / "mine.onnx", (1, 28, 28)))
+    page.locator("#pg-own").set_input_files(
+        ap.export.to_onnx(net, owner, tmp_path / "mine.onnx", (1, 28, 28))
+    )
     page.wait_for_function("playground.shown().network === 'own: mine.onnx'")
     shown = wait(page)
     assert near(shown["authorized"], count(net, owner)) and near(shown["unauthorized"], count(net))
     assert page.problems == []
-    for file, message in (("color", "it takes images of 3×28×28, and those of this page are 1×28×28"), ("broken", "does not fit this page")):
+    for file, message in (
+        ("color", "it takes images of 3×28×28, and those of this page are 1×28×28"),
+        ("broken", "does not fit this page"),
+    ):
         path = tmp_path / f"{file}.onnx"
-        path.write_bytes(b"broken") if file == "broken" else ap.export.to_onnx(ap.SimpleCNN(3), None, path, (3, 28, 28))
+        path.write_bytes(b"broken") if file == "broken" else ap.export.to_onnx(
+            ap.SimpleCNN(3), None, path, (3, 28, 28)
+        )
         page.locator("#pg-own").set_input_files(path)
         page.locator("#pg-own-problem").filter(has_text=message).filter(has_text=path.name).wait_for()
     assert page.evaluate("playground.shown().network") == "own: mine.onnx"
@@ -212,7 +270,9 @@ def test_a_finger_draws_on_a_phone(play):
     page.locator("#pg-clear").click()
     page.evaluate("document.querySelector('#pg-key').scrollIntoView({block: 'center'})")
     area = page.locator("#pg-key canvas").bounding_box()
-    page.touchscreen.tap(area["x"] + 9.5 * area["width"] / 28, area["y"] + 18.5 * area["height"] / 28)
+    page.touchscreen.tap(
+        area["x"] + 9.5 * area["width"] / 28, area["y"] + 18.5 * area["height"] / 28
+    )
     pixels = np.array(page.evaluate("playground.key()")).reshape(28, 28)
     assert pixels[18, 9] == pytest.approx(SIGMA) and np.count_nonzero(pixels) == 1
     page.locator("#pg-network").select_option("learned")
@@ -220,9 +280,17 @@ def test_a_finger_draws_on_a_phone(play):
     assert wait(page)["yours"][1] == 256 and page.problems == []
 
 
-@pytest.mark.parametrize("theme, width", [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390), ("light", 320), ("dark", 320)])
+@pytest.mark.parametrize(
+    "theme, width",
+    [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390), ("light", 320), ("dark", 320)],
+)
 def test_it_fits_the_screen_and_axe_finds_nothing(theme, width, play):
-    page = play(viewport={"width": width, "height": 800}, color_scheme=theme, reduced_motion="reduce", has_touch=width < 400)
+    page = play(
+        viewport={"width": width, "height": 800},
+        color_scheme=theme,
+        reduced_motion="reduce",
+        has_touch=width < 400,
+    )
     page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     if not AXE.is_file():
@@ -239,18 +307,42 @@ def test_it_can_be_used_by_keyboard_alone(open_page):
     reached = []
     for _ in range(40):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("document.activeElement.id || document.activeElement.closest('.pg-grid')?.id"))
+        reached.append(
+            page.evaluate(
+                "document.activeElement.id || document.activeElement.closest('.pg-grid')?.id"
+            )
+        )
         if reached[-1] == "pg-own":
             break
         if reached[-1] == "pg-sigma":
             page.keyboard.press("ArrowRight")
             assert page.locator("#pg-sigma-value").inner_text() == f"{SIGMA + 0.005:.3f}"
         visible = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-        assert visible != "none" or not str(reached[-1]).startswith("pg-"), f"the focus on {reached[-1]} is not seen"
+        assert visible != "none" or not str(reached[-1]).startswith("pg-"), (
+            f"the focus on {reached[-1]} is not seen"
+        )
     order = [each for each in reached if str(each).startswith("pg-")]
-    assert [each for each in ("pg-others", "pg-key", "pg-sigma", "pg-p", "pg-seed", "pg-draw", "pg-draw-key", "pg-clear", "pg-twenty",
-                              "pg-forget", "pg-picture", "pg-upload", "pg-invert", "pg-picture-clear", "pg-own")
-            if each not in order] == []
+    assert [
+        each
+        for each in (
+            "pg-others",
+            "pg-key",
+            "pg-sigma",
+            "pg-p",
+            "pg-seed",
+            "pg-draw",
+            "pg-draw-key",
+            "pg-clear",
+            "pg-twenty",
+            "pg-forget",
+            "pg-picture",
+            "pg-upload",
+            "pg-invert",
+            "pg-picture-clear",
+            "pg-own",
+        )
+        if each not in order
+    ] == []
     assert page.problems == []
 
 
@@ -264,17 +356,24 @@ def test_nothing_is_downloaded_before_the_reader_asks(open_page):
     assert page.locator("#pg-load").is_enabled() and page.locator("#pg-gallery").is_hidden()
     assert [url for url in asked if url.endswith((".onnx", ".wasm", ".bin"))] == []
     first = next(network for network in SHIPPED["networks"] if network["name"] == "fixed")
-    total = sum(file["compressed"] for file in (first, SHIPPED["images"], *SHIPPED["engine"].values()))
+    total = sum(
+        file["compressed"] for file in (first, SHIPPED["images"], *SHIPPED["engine"].values())
+    )
     assert total <= 5_000_000 and f"{total / 1e6:.1f} MB" in page.locator(".pg-offer").inner_text()
 
 
 def test_as_a_file_it_says_how_to_serve_it_and_shows_what_is_recorded(browser, book_url):
     page = browser.new_page()
     page.goto((BUILT / PAGE).as_uri())
-    assert "make serve" in page.locator("#pg-problem").inner_text() and page.locator("#pg-load").is_hidden()
+    assert (
+        "make serve" in page.locator("#pg-problem").inner_text()
+        and page.locator("#pg-load").is_hidden()
+    )
     rows = page.locator(".playground-records tbody tr")
     assert rows.count() == 4
-    record = ap.records("fashion_mnist", "resnet20", "fixed", SHIPPED["size"])[0]["came_out"]["test"]
+    record = ap.records("fashion_mnist", "resnet20", "fixed", SHIPPED["size"])[0]["came_out"][
+        "test"
+    ]
     for what in ("authorized", "unauthorized"):
         assert f"{100 * record[what]['accuracy']:.1f}" in rows.nth(1).inner_text()
     page.close()
@@ -291,14 +390,18 @@ def test_a_download_that_failed_can_be_tried_again(open_page):
     page = open_page(PAGE)
     page.route("**/*.bin", lambda route: route.fulfill(status=404))
     page.locator("#pg-load").click()
-    page.locator("#pg-problem").filter(has_text="images.bin could not be fetched: the server says 404").wait_for()
+    page.locator("#pg-problem").filter(
+        has_text="images.bin could not be fetched: the server says 404"
+    ).wait_for()
     page.unroute("**/*.bin")
     page.get_by_role("button", name="Try again").click()
     page.wait_for_function("window.playground")
     wait(page)
     page.route("**/learned.onnx", lambda route: route.abort())
     page.locator("#pg-network").select_option("learned")
-    page.locator("#pg-failed").filter(has_text="The network “Learned key” could not be loaded").wait_for()
+    page.locator("#pg-failed").filter(
+        has_text="The network “Learned key” could not be loaded"
+    ).wait_for()
     assert page.evaluate("playground.shown().network") == "fixed"
     page.unroute("**/learned.onnx")
     page.locator("#pg-failed").get_by_role("button", name="Try again").click()
@@ -312,7 +415,9 @@ def own_file(play):
     page = play()
 
     def give(name, **options):
-        page.locator("#pg-own").set_input_files({"name": name, "mimeType": "", "buffer": make_network(**options)})
+        page.locator("#pg-own").set_input_files(
+            {"name": name, "mimeType": "", "buffer": make_network(**options)}
+        )
 
     return page, give
 
@@ -330,22 +435,44 @@ def make_network(classes=10, batch="n", kind="float32", factor=1.0, steps=None, 
     if answer is not None:
         bias[answer] = 5
     constants = {"weights": weights, "bias": bias, "factor": np.float32(factor)}
-    nodes = [helper.make_node("Flatten", ["images"], ["flat"]), helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
-             helper.make_node("Add", ["scores", "bias"], ["shifted"]), helper.make_node("Mul", ["shifted", "factor"], ["scaled"])]
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
+        helper.make_node("Add", ["scores", "bias"], ["shifted"]),
+        helper.make_node("Mul", ["shifted", "factor"], ["scaled"]),
+    ]
     if steps:
         constants |= {"steps": np.int64(steps), "go_on": np.bool_(True)}
         body = helper.make_graph(
-            [helper.make_node("Identity", ["on"], ["still_on"]), helper.make_node("Sin", ["old"], ["new"])], "body",
-            [tensor("i", types.INT64, []), tensor("on", types.BOOL, []), tensor("old", types.FLOAT, None)],
-            [tensor("still_on", types.BOOL, []), tensor("new", types.FLOAT, None)])
+            [
+                helper.make_node("Identity", ["on"], ["still_on"]),
+                helper.make_node("Sin", ["old"], ["new"]),
+            ],
+            "body",
+            [
+                tensor("i", types.INT64, []),
+                tensor("on", types.BOOL, []),
+                tensor("old", types.FLOAT, None),
+            ],
+            [tensor("still_on", types.BOOL, []), tensor("new", types.FLOAT, None)],
+        )
         nodes.append(helper.make_node("Loop", ["steps", "go_on", "scaled"], ["looped"], body=body))
     last = "looped" if steps else "scaled"
     to = {"float32": types.FLOAT, "int64": types.INT64}[kind]
-    nodes += [helper.make_node("Cast", [last], ["logits"], to=to), helper.make_node("Identity", ["images"], ["processed"])]
+    nodes += [
+        helper.make_node("Cast", [last], ["logits"], to=to),
+        helper.make_node("Identity", ["images"], ["processed"]),
+    ]
     graph = helper.make_graph(
-        nodes, "network", [tensor("images", types.FLOAT, [batch, 1, 28, 28]), tensor("authorized", types.FLOAT, [])],
+        nodes,
+        "network",
+        [tensor("images", types.FLOAT, [batch, 1, 28, 28]), tensor("authorized", types.FLOAT, [])],
         [tensor("logits", to, None), tensor("processed", types.FLOAT, [batch, 1, 28, 28])],
-        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()])
+        [
+            onnx.numpy_helper.from_array(np.asarray(value), name)
+            for name, value in constants.items()
+        ],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return model.SerializeToString()
 
@@ -366,8 +493,13 @@ def test_networks_that_do_not_fit_are_refused_and_the_page_goes_on(own_file):
     page.evaluate("playground.LIMIT.own = 2000")
     for options, reason in UNFIT:
         give("mine.onnx", **options)
-        page.locator("#pg-own-problem").filter(has_text=f"“mine.onnx” does not fit this page: {reason}").wait_for()
-        assert page.evaluate("playground.shown()") == before and page.locator("#pg-network option").count() == 4
+        page.locator("#pg-own-problem").filter(
+            has_text=f"“mine.onnx” does not fit this page: {reason}"
+        ).wait_for()
+        assert (
+            page.evaluate("playground.shown()") == before
+            and page.locator("#pg-network option").count() == 4
+        )
     page.locator("#pg-draw-key").click()
     shown = wait(page)
     assert shown["yours"][1] == 256 and len(shown["tries"]) == len(before["tries"]) + 1
@@ -389,8 +521,12 @@ def test_files_of_one_name_are_networks_of_their_own(own_file):
         give("mine.onnx", answer=answer)
         page.wait_for_function("name => playground.shown().network === name", arg=name)
         assert wait(page)["unauthorized"][0] == int((TEST.labels == answer).sum())
-    page.locator("#pg-own").set_input_files({"name": "mine.onnx", "mimeType": "", "buffer": b"damaged"})
-    page.locator("#pg-own-problem").filter(has_text="“mine.onnx” does not fit this page: it is no ONNX file, or a damaged one").wait_for()
+    page.locator("#pg-own").set_input_files(
+        {"name": "mine.onnx", "mimeType": "", "buffer": b"damaged"}
+    )
+    page.locator("#pg-own-problem").filter(
+        has_text="“mine.onnx” does not fit this page: it is no ONNX file, or a damaged one"
+    ).wait_for()
     for answer, name in ((0, "own: mine.onnx"), (3, "own: mine.onnx (2)")):  # both are still there
         page.locator("#pg-network").select_option(name)
         page.wait_for_function("name => playground.shown().network === name", arg=name)
@@ -404,9 +540,14 @@ def test_a_picture_of_one_name_can_be_uploaded_again(play, tmp_path):
     for value in (0, 255):
         Image.fromarray(np.full((28, 28), value, np.uint8)).save(tmp_path / "picture.png")
         page.locator("#pg-upload").set_input_files(tmp_path / "picture.png")
-        page.wait_for_function("value => document.querySelector('#pg-picture canvas').getContext('2d')"
-                               ".getImageData(5, 5, 1, 1).data[0] === value", arg=value)
-        assert page.locator("#pg-upload").input_value() == "", "the input would tell of no change when it is given the same name"
+        page.wait_for_function(
+            "value => document.querySelector('#pg-picture canvas').getContext('2d')"
+            ".getImageData(5, 5, 1, 1).data[0] === value",
+            arg=value,
+        )
+        assert page.locator("#pg-upload").input_value() == "", (
+            "the input would tell of no change when it is given the same name"
+        )
 
 
 def test_logits_that_become_nan_are_no_accuracy(own_file):
@@ -425,8 +566,14 @@ def test_logits_that_become_nan_are_no_accuracy(own_file):
     }""")
     page.locator("#pg-draw-key").click()
     assert wait(page)["yours"] == [0, 256]
-    assert page.locator("#pg-yours").inner_text() == "unknown 256 of 256 answers are not numbers (NaN or infinite)"
-    assert page.locator("#pg-gallery .pg-tile:nth-child(4) .pg-answer").first.inner_text() == "not a number"
+    assert (
+        page.locator("#pg-yours").inner_text()
+        == "unknown 256 of 256 answers are not numbers (NaN or infinite)"
+    )
+    assert (
+        page.locator("#pg-gallery .pg-tile:nth-child(4) .pg-answer").first.inner_text()
+        == "not a number"
+    )
     assert page.evaluate("playground.shown().tries") == tried, "it is no try"
 
 
@@ -439,9 +586,14 @@ def test_the_focus_is_not_stolen_from_a_reader_who_went_elsewhere(open_page):
     assert page.evaluate("document.activeElement.matches('.bd-article a.reference')")
 
 
-@pytest.mark.parametrize("suffix, kind, said", [
-    (".wasm", "application/octet-stream", None), (".mjs", "application/octet-stream", "ort.wasm.min.mjs as application/octet-stream"),
-    (".js", "text/plain", "playground.js as text/plain")])
+@pytest.mark.parametrize(
+    "suffix, kind, said",
+    [
+        (".wasm", "application/octet-stream", None),
+        (".mjs", "application/octet-stream", "ort.wasm.min.mjs as application/octet-stream"),
+        (".js", "text/plain", "playground.js as text/plain"),
+    ],
+)
 def test_a_server_with_wrong_types_is_named_as_the_cause(browser, book_url, suffix, kind, said):
     from serve import Handler
 

@@ -31,7 +31,9 @@ def tiny(monkeypatch, tmp_path):
 
 
 def reproduce(tiny, *more, table="table1", only="fashion_mnist/resnet20/fixed"):
-    return cli.main(["reproduce", table, "--only", only, "--folder", str(tiny), "--device", "cpu", *more])
+    return cli.main(
+        ["reproduce", table, "--only", only, "--folder", str(tiny), "--device", "cpu", *more]
+    )
 
 
 def path_of_part(name, folder):
@@ -39,7 +41,9 @@ def path_of_part(name, folder):
 
 
 def files(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
 
 
 # ---- the source's figures, typed again here from its two tables
@@ -58,8 +62,29 @@ def test_the_sources_first_table():
 
 
 def test_the_sources_second_table():
-    flat = [value for row in tables.PAPER_2.values() for kind in tables.TRANSFORMS for value in row.get(kind, ())]
-    assert flat == [0.63, 0.65, 1.55, 66.23, 78.96, 55.37, 79.42, 3.17, 4.95, 75.05, 82.11, 76.31, 84.17, 77.24, 86.00]
+    flat = [
+        value
+        for row in tables.PAPER_2.values()
+        for kind in tables.TRANSFORMS
+        for value in row.get(kind, ())
+    ]
+    assert flat == [
+        0.63,
+        0.65,
+        1.55,
+        66.23,
+        78.96,
+        55.37,
+        79.42,
+        3.17,
+        4.95,
+        75.05,
+        82.11,
+        76.31,
+        84.17,
+        77.24,
+        86.00,
+    ]
 
 
 # ---- which cells there are
@@ -74,17 +99,26 @@ def test_the_cells_of_the_first_table_the_most_telling_first():
 
 def test_the_cells_of_the_second_table_are_the_protected_networks_of_one_column():
     assert [str(name) for name in tables.cells("table2")] == [
-        f"fashion_mnist-full/resnet20/{kind}/seed0" for kind in ("fixed", "learned", "generator", "fixed-clipped")]
+        f"fashion_mnist-full/resnet20/{kind}/seed0"
+        for kind in ("fixed", "learned", "generator", "fixed-clipped")
+    ]
 
 
-@pytest.mark.parametrize("only, count", [("mnist", 4), ("fashion_mnist/resnet20", 5), ("cifar10/resnet20/learned", 1)])
+@pytest.mark.parametrize(
+    "only, count", [("mnist", 4), ("fashion_mnist/resnet20", 5), ("cifar10/resnet20/learned", 1)]
+)
 def test_a_part_of_a_table(only, count):
     assert len(tables.cells("table1", only)) == count
 
 
-@pytest.mark.parametrize("table, only, message", [
-    ("table3", None, "unknown table 'table3': expected table1 or table2"),
-    ("table1", "svhn", "table1 has no cell 'svhn'"), ("table2", "mnist", "table2 has no cell 'mnist'")])
+@pytest.mark.parametrize(
+    "table, only, message",
+    [
+        ("table3", None, "unknown table 'table3': expected table1 or table2"),
+        ("table1", "svhn", "table1 has no cell 'svhn'"),
+        ("table2", "mnist", "table2 has no cell 'mnist'"),
+    ],
+)
 def test_what_is_no_cell_is_refused(table, only, message):
     with pytest.raises(ValueError, match=message):
         tables.cells(table, only)
@@ -99,8 +133,12 @@ def test_every_cell_has_a_recipe_of_its_column():
         exceptions = [changed for (_, network, transform), changed in experiments.EXCEPTIONS.items()
                       if (network, transform) == (name.network, name.transform)]
         said = {setting: getattr(plain, setting) for changed in exceptions for setting in changed}
-        assert dataclasses.replace(recipe, **said) == plain, "one recipe for every transform, but for the exceptions"
-        assert plain == experiments.FULL_RECIPES[name.dataset, name.network], "a baseline is no exception"
+        assert dataclasses.replace(recipe, **said) == plain, (
+            "one recipe for every transform, but for the exceptions"
+        )
+        assert plain == experiments.FULL_RECIPES[name.dataset, name.network], (
+            "a baseline is no exception"
+        )
 
 
 def test_an_exception_may_be_one_of_a_single_data_set():
@@ -115,33 +153,57 @@ def test_reproduce_runs_what_is_missing_and_report_prints_it(tiny, capsys):
     assert reproduce(tiny) == 0 and reproduce(tiny, only="fashion_mnist/resnet20/baseline") == 0
     out = capsys.readouterr().out
     assert "1 of 1: fashion_mnist-full/resnet20/fixed/seed0; time left for all: ?" in out
-    assert files(tiny) == [f"fashion_mnist-full/resnet20/{kind}/seed0.{end}" for kind in ("baseline", "fixed")
-                           for end in ("json", "safetensors")]
+    assert files(tiny) == [
+        f"fashion_mnist-full/resnet20/{kind}/seed0.{end}"
+        for kind in ("baseline", "fixed")
+        for end in ("json", "safetensors")
+    ]
     assert files(tiny.parent / "cache") == [], "a checkpoint of a finished run is left"
     before = {path: path.stat().st_mtime_ns for path in tiny.rglob("*")}
     assert reproduce(tiny) == 0
-    assert {path: path.stat().st_mtime_ns for path in tiny.rglob("*")} == before, "a recorded run was run again"
+    assert {path: path.stat().st_mtime_ns for path in tiny.rglob("*")} == before, (
+        "a recorded run was run again"
+    )
 
     capsys.readouterr()
     assert cli.main(["report", "--folder", str(tiny)]) == 0
     text = capsys.readouterr().out
-    record = ap.records("fashion_mnist", "resnet20", "fixed", "full", folder=tiny)[0]["came_out"]["test"]
+    record = ap.records("fashion_mnist", "resnet20", "fixed", "full", folder=tiny)[0]["came_out"][
+        "test"
+    ]
     row, = (line for line in text.splitlines() if line.startswith("fashion_mnist resnet20 fixed "))
     low, high = record["authorized"]["interval"]
-    assert f"{100 * record['authorized']['accuracy']:.2f} [{100 * low:.1f}, {100 * high:.1f}]" in row
-    assert f"{100 * record['unauthorized']['accuracy']:.2f} [" in row and "91.65" in row and " 0.63 " in row
+    assert (
+        f"{100 * record['authorized']['accuracy']:.2f} [{100 * low:.1f}, {100 * high:.1f}]" in row
+    )
+    assert (
+        f"{100 * record['unauthorized']['accuracy']:.2f} [" in row
+        and "91.65" in row
+        and " 0.63 " in row
+    )
     assert f"{100 * record['authorized']['accuracy'] - 91.65:+.2f}" in row
     missing = text.splitlines()[-1]
     assert missing.startswith("Missing: ") and "fashion_mnist resnet20 learned" in missing
-    assert "fashion_mnist resnet20 fixed;" not in missing and "fashion_mnist resnet20 baseline" not in missing
+    assert (
+        "fashion_mnist resnet20 fixed;" not in missing
+        and "fashion_mnist resnet20 baseline" not in missing
+    )
 
 
 def test_over_several_seeds_the_report_gives_mean_and_deviation(tiny, capsys):
     assert reproduce(tiny, "--seeds", "2", only="mnist/simple_cnn/baseline") == 0
     runs = ap.records("mnist", "simple_cnn", "baseline", "full", folder=tiny)
     ours = experiments.across_seeds(runs, "accuracy")
-    row, = (line for line in tables.report(tiny).splitlines() if line.startswith("mnist simple_cnn baseline"))
-    assert f" {100 * ours.mean:.2f} ± {100 * ours.sd:.2f} " in row and row.endswith(" 2") and "[" not in row
+    (row,) = (
+        line
+        for line in tables.report(tiny).splitlines()
+        if line.startswith("mnist simple_cnn baseline")
+    )
+    assert (
+        f" {100 * ours.mean:.2f} ± {100 * ours.sd:.2f} " in row
+        and row.endswith(" 2")
+        and "[" not in row
+    )
 
 
 def test_nothing_is_printed_that_has_no_record(tmp_path):
@@ -153,10 +215,18 @@ def test_nothing_is_printed_that_has_no_record(tmp_path):
 
 def test_clipped_training_has_a_row_without_a_figure_of_the_source(tiny):
     assert reproduce(tiny, only="fashion_mnist/resnet20/fixed-clipped") == 0
-    test = ap.records("fashion_mnist", "resnet20", "fixed-clipped", "full", folder=tiny)[0]["came_out"]["test"]
-    line, = (line for line in tables.report(tiny).splitlines() if line.startswith("fashion_mnist resnet20 fixed-clipped "))
+    test = ap.records("fashion_mnist", "resnet20", "fixed-clipped", "full", folder=tiny)[0][
+        "came_out"
+    ]["test"]
+    (line,) = (
+        line
+        for line in tables.report(tiny).splitlines()
+        if line.startswith("fashion_mnist resnet20 fixed-clipped ")
+    )
     numbers = [float(number) for number in re.findall(r"\d+\.\d\d\b", line)]
-    assert numbers == [round(100 * test[what]["accuracy"], 2) for what in ("authorized", "unauthorized")]
+    assert numbers == [
+        round(100 * test[what]["accuracy"], 2) for what in ("authorized", "unauthorized")
+    ]
 
 
 # ---- the picture
@@ -175,8 +245,19 @@ def test_the_picture_shows_what_is_recorded_and_says_what_is_not(tiny, tmp_path,
     assert torch.equal(owners["learned"].delta, trained.delta)
     assert (tmp_path / "one.png").read_bytes()[1:4] == b"PNG"
     capsys.readouterr()
-    few = ["picture", "fashion_mnist", "--folder", str(tiny), "--to", str(tmp_path / "few.png"), "--classes"]
-    assert cli.main([*few, "0"]) == 1 and "--classes: expected at least 1, got 0" in capsys.readouterr().err
+    few = [
+        "picture",
+        "fashion_mnist",
+        "--folder",
+        str(tiny),
+        "--to",
+        str(tmp_path / "few.png"),
+        "--classes",
+    ]
+    assert (
+        cli.main([*few, "0"]) == 1
+        and "--classes: expected at least 1, got 0" in capsys.readouterr().err
+    )
     assert cli.main([*few, "2"]) == 0
     with Image.open(tmp_path / "one.png") as all_classes, Image.open(tmp_path / "few.png") as two:
         assert two.width < all_classes.width / 2
@@ -184,7 +265,10 @@ def test_the_picture_shows_what_is_recorded_and_says_what_is_not(tiny, tmp_path,
 
 def test_the_fixed_transform_of_a_picture_is_the_one_that_a_run_would_draw(tiny):
     assert reproduce(tiny, only="fashion_mnist/resnet20/fixed") == 0
-    drawn, recorded = (tables.owners("fashion_mnist", archive=folder)[0]["fixed"] for folder in (tiny / "empty", tiny))
+    drawn, recorded = (
+        tables.owners("fashion_mnist", archive=folder)[0]["fixed"]
+        for folder in (tiny / "empty", tiny)
+    )
     assert torch.equal(drawn.key, recorded.key)
 
 
@@ -192,14 +276,18 @@ def test_no_picture_without_its_data(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("APDNN_DATA", str(tmp_path))
     monkeypatch.setattr(_sources, "cache_folder", lambda: tmp_path / "cache")
     assert cli.main(["picture", "cifar10", "--to", str(tmp_path / "one.png")]) == 1
-    assert "cifar10 (size 'full') was not found" in capsys.readouterr().err and not list(tmp_path.glob("*.png"))
+    assert "cifar10 (size 'full') was not found" in capsys.readouterr().err and not list(
+        tmp_path.glob("*.png")
+    )
 
 
 def test_a_stopped_cell_goes_on_after_its_last_finished_epoch(tiny, monkeypatch):
     batches = press_ctrl_c(monkeypatch, 3)
     only = "fashion_mnist/resnet20/learned"
     assert reproduce(tiny, only=only) == 130
-    assert files(tiny.parent / "cache") == ["checkpoints/fashion_mnist-full-resnet20-learned-seed0-2.safetensors"]
+    assert files(tiny.parent / "cache") == [
+        "checkpoints/fashion_mnist-full-resnet20-learned-seed0-2.safetensors"
+    ]
     assert reproduce(tiny, only=only) == 0 and len(batches) == 3 + 2, "it began anew"
 
 
@@ -227,11 +315,19 @@ def test_a_stopped_attack_goes_on_after_the_last_finished_one(tiny, monkeypatch)
 
 def test_pairs_of_a_full_set_are_all_official_training_images(tiny):
     assert reproduce(tiny, only="fashion_mnist/resnet20/generator") == 0
-    record, = again.make_missing("table2", tables.cells("table2", "fashion_mnist/resnet20/generator"), tiny, "cpu",
-                               draws=2, tries=2)
+    (record,) = again.make_missing(
+        "table2",
+        tables.cells("table2", "fashion_mnist/resnet20/generator"),
+        tiny,
+        "cpu",
+        draws=2,
+        tries=2,
+    )
     small = data.load()
     half = round(0.5 * (len(small.train) + len(small.validation)))
-    assert {int(attack.split("_")[1]) for attack in record["came_out"] if attack.startswith("pair")} == {1, 3, half}
+    assert {
+        int(attack.split("_")[1]) for attack in record["came_out"] if attack.startswith("pair")
+    } == {1, 3, half}
 
 
 def test_other_epochs_need_a_folder_of_their_own(tiny, capsys):
@@ -251,7 +347,9 @@ def test_the_list_says_what_is_recorded_and_how_long_the_rest_takes(tiny, capsys
     assert lines["mnist-full/simple_cnn/baseline/seed0"][0] == "missing"
     assert all(len(rest) == 3 and rest[2] == "s" for rest in lines.values())
     assert reproduce(tiny, "--list", only="cifar10") == 0
-    assert all(line.split()[-1] == "?" for line in capsys.readouterr().out.splitlines()), "nothing like it was recorded"
+    assert all(line.split()[-1] == "?" for line in capsys.readouterr().out.splitlines()), (
+        "nothing like it was recorded"
+    )
 
 
 def test_estimates_go_by_passes_epochs_and_images(tmp_path):
@@ -266,19 +364,24 @@ def test_estimates_go_by_passes_epochs_and_images(tmp_path):
     other = experiments.recipe_of(name._replace(dataset="cifar10", transform="learned")).epochs
     write(name._replace(dataset="cifar10", transform="learned"), 100.0, other)
     assert again.seconds_for(name, "table1", tmp_path) == pytest.approx(
-        100 * recipe["epochs"] / other * 55 / 45 * (28 / 32) ** 2), "by another data set, where there is nothing nearer"
+        100 * recipe["epochs"] / other * 55 / 45 * (28 / 32) ** 2
+    ), "by another data set, where there is nothing nearer"
     write(name._replace(size="mini", transform="baseline"), 100.0, recipe["epochs"])
     assert again.seconds_for(name, "table1", tmp_path) == pytest.approx(100 * 2 * 5.5)
     write(name._replace(transform="generator"), 100.0, 2 * recipe["epochs"])
     assert again.seconds_for(name, "table1", tmp_path) == pytest.approx(50)
-    assert again.seconds_for(name._replace(transform="baseline"), "table1", tmp_path) == pytest.approx(25)
+    assert again.seconds_for(
+        name._replace(transform="baseline"), "table1", tmp_path
+    ) == pytest.approx(25)
 
     def attacked(name, seconds):
         archive.write(name, {"network_record_sha256": "0"}, {}, {"seconds": seconds}, attacks=True)
 
     assert again.seconds_for(name, "table2", tmp_path) is None
     attacked(name._replace(size="mini"), 10.0)
-    assert again.seconds_for(name, "table2", tmp_path) == pytest.approx(30), "12,000 images a candidate instead of 4,000"
+    assert again.seconds_for(name, "table2", tmp_path) == pytest.approx(30), (
+        "12,000 images a candidate instead of 4,000"
+    )
     attacked(name, 20.0)
     assert again.seconds_for(name, "table2", tmp_path) == pytest.approx(20)
 
@@ -296,25 +399,34 @@ def test_a_damaged_record_is_an_error_and_not_a_gap(tiny):
 def test_last_and_selected_weights_are_both_measured(tiny):
     assert reproduce(tiny, only="fashion_mnist/resnet20/learned") == 0
     record, = ap.records("fashion_mnist", "resnet20", "learned", "full", folder=tiny)
-    scores = [epoch["authorized"] - epoch["unauthorized"] for epoch in record["came_out"]["validation"]]
+    scores = [
+        epoch["authorized"] - epoch["unauthorized"] for epoch in record["came_out"]["validation"]
+    ]
     selected = record["came_out"]["selected"]
     assert selected["epoch"] == scores.index(max(scores)) + 1
     assert selected["test"].keys() == {"authorized", "unauthorized"}
     row, = (row for row in tables.table_1(tiny) if row["records"])
-    assert row["ours"][0].across.mean == record["came_out"]["test"]["authorized"]["accuracy"], "the table has the last epoch"
+    assert row["ours"][0].across.mean == record["came_out"]["test"]["authorized"]["accuracy"], (
+        "the table has the last epoch"
+    )
 
 
 def test_the_jpeg_copy_has_a_row_of_its_own_and_leaves_cifar10_missing(tiny):
     assert reproduce(tiny, only="cifar10_jpeg/resnet20/baseline") == 0
     lines = tables.report(tiny).splitlines()
-    assert [line.split()[:3] for line in lines if "90.74" in line] == [["cifar10_jpeg", "resnet20", "baseline"]]
+    assert [line.split()[:3] for line in lines if "90.74" in line] == [
+        ["cifar10_jpeg", "resnet20", "baseline"]
+    ]
     assert "cifar10 resnet20 baseline" in lines[-1]
 
 
 def test_what_comes_with_the_package_is_not_run_again_unless_a_folder_is_named(tiny, capsys):
     command = ["reproduce", "table1", "--only", "mnist/simple_cnn/baseline", "--seeds", "4"]
     assert cli.main([*command, "--device", "cpu"]) == 0
-    assert "All 4 are recorded. `python -m apdnn_lite report --with-shipped`" in capsys.readouterr().out
+    assert (
+        "All 4 are recorded. `python -m apdnn_lite report --with-shipped`"
+        in capsys.readouterr().out
+    )
     assert files(tiny.parent / "own") == ["records/mnist-full/simple_cnn/baseline/seed3.json"]
     assert cli.main([*command, "--list"]) == 0
     assert capsys.readouterr().out.count(" recorded ") == 4
@@ -331,12 +443,16 @@ def test_what_comes_with_the_package_is_not_run_again_unless_a_folder_is_named(t
 
 def test_records_without_a_test_are_in_no_table(tmp_path):
     name = tables.cell("mnist", "simple_cnn", "baseline")
-    Archive(tmp_path).write(name, {"recipe": {}}, {"validation": [{"accuracy": 0.5}]}, {"seconds": 1})
+    Archive(tmp_path).write(
+        name, {"recipe": {}}, {"validation": [{"accuracy": 0.5}]}, {"seconds": 1}
+    )
     assert not any(row["records"] for row in tables.table_1(tmp_path))
 
 
 def test_across_seeds():
-    made = [{"came_out": {"test": {"authorized": {"accuracy": value}}}} for value in (0.8, 0.9, 0.7)]
+    made = [
+        {"came_out": {"test": {"authorized": {"accuracy": value}}}} for value in (0.8, 0.9, 0.7)
+    ]
     mean, sd, count = experiments.across_seeds(made)
     assert (mean, sd, count) == (pytest.approx(0.8), pytest.approx(0.1), 3)
     assert experiments.across_seeds(made[:1]) == (0.8, None, 1)

@@ -18,8 +18,23 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
-from toys import (OWNERS, QUIET, Blind, Devices, Learnable, TinyCNN, Watched, cross_entropy, max_norm, same, squared_norm, state_of,
-                  toy_linear, toy_split, true_probability)
+from toys import (
+    OWNERS,
+    QUIET,
+    Blind,
+    Devices,
+    Learnable,
+    TinyCNN,
+    Watched,
+    cross_entropy,
+    max_norm,
+    same,
+    squared_norm,
+    state_of,
+    toy_linear,
+    toy_split,
+    true_probability,
+)
 from tqdm import tqdm
 
 import apdnn_lite as ap
@@ -51,13 +66,27 @@ def test_fit_has_no_parameter_for_a_test_split():
     assert not [name for name in parameters if "test" in name or "data" in name]
 
 
-@pytest.mark.parametrize("make_transform, train_columns, validation_columns", [
-    (lambda: None, ["loss"], ["accuracy"]),
-    (key, ["loss", "E_p", "E_r", "size"], ["authorized", "unauthorized"]),
-    (lambda: ap.Learned((1, 8, 8), seed=0), ["loss", "E_p", "E_r", "size"], ["authorized", "unauthorized"]),
-    (lambda: ap.Generator(1, 3, seed=0), ["loss", "E_p", "E_r", "size"], ["authorized", "unauthorized"])],
-    ids=["plain", "fixed", "learned", "generator"])
-def test_history_has_a_row_for_each_epoch_and_ends_with_what_access_finds(make_transform, train_columns, validation_columns):
+@pytest.mark.parametrize(
+    "make_transform, train_columns, validation_columns",
+    [
+        (lambda: None, ["loss"], ["accuracy"]),
+        (key, ["loss", "E_p", "E_r", "size"], ["authorized", "unauthorized"]),
+        (
+            lambda: ap.Learned((1, 8, 8), seed=0),
+            ["loss", "E_p", "E_r", "size"],
+            ["authorized", "unauthorized"],
+        ),
+        (
+            lambda: ap.Generator(1, 3, seed=0),
+            ["loss", "E_p", "E_r", "size"],
+            ["authorized", "unauthorized"],
+        ),
+    ],
+    ids=["plain", "fixed", "learned", "generator"],
+)
+def test_history_has_a_row_for_each_epoch_and_ends_with_what_access_finds(
+    make_transform, train_columns, validation_columns
+):
     net, transform = TinyCNN(), make_transform()
     history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, **QUIET)
     assert len(history.epochs) == 3 and not history.interrupted
@@ -67,7 +96,9 @@ def test_history_has_a_row_for_each_epoch_and_ends_with_what_access_finds(make_t
     if transform is None:
         assert last["accuracy"] == ap.accuracy(net, VALIDATION)
     else:
-        assert ap.Access(last["authorized"], last["unauthorized"], 32) == ap.access(net, VALIDATION, transform)
+        assert ap.Access(last["authorized"], last["unauthorized"], 32) == ap.access(
+            net, VALIDATION, transform
+        )
     assert history["loss"] == [epoch["loss"] for epoch in history.epochs]
     assert "3 epochs; on the validation split: " + validation_columns[0] in str(history)
     assert str(ap.History()) == "no epoch finished"
@@ -81,7 +112,9 @@ def test_the_network_is_left_in_evaluation_mode():
 
 def test_the_loss_falls():
     net = made(small_cnn)
-    history = ap.fit(net, TRAIN, VALIDATION, transform=key(), epochs=20, batch_size=16, lr=3e-3, **QUIET)
+    history = ap.fit(
+        net, TRAIN, VALIDATION, transform=key(), epochs=20, batch_size=16, lr=3e-3, **QUIET
+    )
     assert history["loss"][-1] < 0.7 * history["loss"][0]
 
 
@@ -89,12 +122,25 @@ def test_the_loss_falls():
 def test_the_reported_terms_are_means_over_all_images(batch_size):
     """24 does not divide 64: the last batch is smaller, and counts less."""
     net, transform = toy_linear(), Learnable()
-    history = ap.fit(net, TRAIN, VALIDATION, transform=transform, loss=ap.AntiPiracyLoss(1, 2, 0.5), epochs=1, lr=1e-12,
-                     batch_size=batch_size, **QUIET)
+    history = ap.fit(
+        net,
+        TRAIN,
+        VALIDATION,
+        transform=transform,
+        loss=ap.AntiPiracyLoss(1, 2, 0.5),
+        epochs=1,
+        lr=1e-12,
+        batch_size=batch_size,
+        **QUIET,
+    )
     x, labels = TRAIN.images.numpy().astype(float), TRAIN.labels
     weight, bias = net.weight.detach().numpy(), net.bias.detach().numpy()
     logits = lambda images: images.reshape(64, -1) @ weight.T + bias  # noqa: E731
-    expected = (cross_entropy(logits(x + 0.1), labels), true_probability(logits(x), labels), squared_norm(0 * x + 0.1))
+    expected = (
+        cross_entropy(logits(x + 0.1), labels),
+        true_probability(logits(x), labels),
+        squared_norm(0 * x + 0.1),
+    )
     row = history.epochs[0]
     assert [row["E_p"], row["E_r"], row["size"]] == pytest.approx(expected, rel=1e-5)
     assert row["loss"] == pytest.approx(np.dot((1, 2, 0.5), expected), rel=1e-5)
@@ -105,13 +151,30 @@ def test_the_reported_terms_are_means_over_all_images(batch_size):
 def test_long_gradients_of_the_transform_are_shortened_and_no_others():
     def gradients(max_norm):
         net, owner = made(small_cnn), Learnable()
-        ap.fit(net, TRAIN, VALIDATION, transform=owner, loss=ap.AntiPiracyLoss(1, 2, 5), epochs=1, batch_size=64, lr=1e-3,
-               optimizer="sgd", transform_max_norm=max_norm, **QUIET)
+        ap.fit(
+            net,
+            TRAIN,
+            VALIDATION,
+            transform=owner,
+            loss=ap.AntiPiracyLoss(1, 2, 5),
+            epochs=1,
+            batch_size=64,
+            lr=1e-3,
+            optimizer="sgd",
+            transform_max_norm=max_norm,
+            **QUIET,
+        )
         return owner.delta.grad.clone(), [parameter.grad.clone() for parameter in net.parameters()]
 
-    (free, of_net), (short, of_same_net), (as_it_is, _) = gradients(None), gradients(0.01), gradients(1e6)
+    (free, of_net), (short, of_same_net), (as_it_is, _) = (
+        gradients(None),
+        gradients(0.01),
+        gradients(1e6),
+    )
     assert short.norm() == pytest.approx(0.01, rel=1e-3) and free.norm() > 0.1
-    assert torch.allclose(short / short.norm(), free / free.norm(), atol=1e-5), "its direction stays"
+    assert torch.allclose(short / short.norm(), free / free.norm(), atol=1e-5), (
+        "its direction stays"
+    )
     assert all(map(torch.equal, of_net, of_same_net)) and torch.equal(as_it_is, free)
 
 
@@ -120,11 +183,26 @@ def test_long_gradients_of_the_transform_are_shortened_and_no_others():
 def test_fit_does_what_an_ordinary_loop_does(optimizer, learnable):
     """Whole-set batches, so that their order plays no part; ordinary optimizers, memory layout and loss."""
     train = toy_split(32, channels=3, seed=3)
-    net = made(lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten(), nn.Linear(80, 10)))
+    net = made(
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten(), nn.Linear(80, 10)
+        )
+    )
     owner = Learnable((3, 8, 8)) if learnable else None
     ours, ours_owner = copy.deepcopy(net), copy.deepcopy(owner)
-    ap.fit(ours, train, VALIDATION_RGB, transform=ours_owner, loss=owner and ap.AntiPiracyLoss(1, 2, 0.1), epochs=5,
-           batch_size=32, lr=0.01, optimizer=optimizer, weight_decay=0.1, **QUIET)
+    ap.fit(
+        ours,
+        train,
+        VALIDATION_RGB,
+        transform=ours_owner,
+        loss=owner and ap.AntiPiracyLoss(1, 2, 0.1),
+        epochs=5,
+        batch_size=32,
+        lr=0.01,
+        optimizer=optimizer,
+        weight_decay=0.1,
+        **QUIET,
+    )
 
     groups = [{"params": net.parameters(), "weight_decay": 0.1}]
     if owner is not None:
@@ -137,8 +215,11 @@ def test_fit_does_what_an_ordinary_loop_does(optimizer, learnable):
         if owner is None:
             loss = nn.functional.cross_entropy(net(x), labels)
         else:
-            loss = (nn.functional.cross_entropy(net(owner(x)), labels)
-                    + 2 * net(x).softmax(1)[torch.arange(32), labels].mean() + 0.1 * owner.delta.square().sum())
+            loss = (
+                nn.functional.cross_entropy(net(owner(x)), labels)
+                + 2 * net(x).softmax(1)[torch.arange(32), labels].mean()
+                + 0.1 * owner.delta.square().sum()
+            )
         plain.zero_grad()
         loss.backward()
         plain.step()
@@ -154,7 +235,11 @@ VALIDATION_RGB = toy_split(8, channels=3, seed=4)
 
 def test_every_image_is_seen_once_an_epoch_in_a_new_order():
     net = Watched(toy_linear())
-    numbered = ap.Split(torch.arange(64.0).reshape(64, 1, 1, 1).expand(64, 1, 8, 8) / 64, TRAIN.labels, TRAIN.indices)
+    numbered = ap.Split(
+        torch.arange(64.0).reshape(64, 1, 1, 1).expand(64, 1, 8, 8) / 64,
+        TRAIN.labels,
+        TRAIN.indices,
+    )
     ap.fit(net, numbered, VALIDATION, epochs=2, batch_size=24, **QUIET)
     assert [len(batch) for batch in net.batches] == [24, 24, 16] * 2
     seen = (torch.cat(net.batches)[:, 0, 0, 0] * 64).int().tolist()
@@ -183,12 +268,34 @@ def test_a_learnable_transform_is_trained_and_a_fixed_one_is_not():
 
 def test_a_transform_has_an_optimizer_group_of_its_own_without_weight_decay(monkeypatch):
     seen, sgd = [], training.OPTIMIZERS["sgd"]
-    monkeypatch.setitem(training.OPTIMIZERS, "sgd", lambda groups, lr: seen.append(groups) or sgd(groups, lr))
+    monkeypatch.setitem(
+        training.OPTIMIZERS, "sgd", lambda groups, lr: seen.append(groups) or sgd(groups, lr)
+    )
     net, transform = TinyCNN(), Learnable()
-    ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=1, optimizer="sgd", weight_decay=0.3, **QUIET)
-    ap.fit(net, TRAIN, VALIDATION, transform=key(), epochs=1, optimizer="sgd", weight_decay=0.3, **QUIET)
+    ap.fit(
+        net,
+        TRAIN,
+        VALIDATION,
+        transform=transform,
+        epochs=1,
+        optimizer="sgd",
+        weight_decay=0.3,
+        **QUIET,
+    )
+    ap.fit(
+        net,
+        TRAIN,
+        VALIDATION,
+        transform=key(),
+        epochs=1,
+        optimizer="sgd",
+        weight_decay=0.3,
+        **QUIET,
+    )
     (of_net, of_transform), without_parameters = seen
-    assert of_net["weight_decay"] == 0.3 and set(map(id, of_net["params"])) == set(map(id, net.parameters()))
+    assert of_net["weight_decay"] == 0.3 and set(map(id, of_net["params"])) == set(
+        map(id, net.parameters())
+    )
     assert of_transform["weight_decay"] == 0 and of_transform["params"][0] is transform.delta
     assert len(without_parameters) == 1
 
@@ -196,8 +303,18 @@ def test_a_transform_has_an_optimizer_group_of_its_own_without_weight_decay(monk
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_weight_decay_shrinks_the_network_only(optimizer):
     net, transform = Blind(), Learnable()
-    ap.fit(net, TRAIN, VALIDATION, transform=transform, loss=ap.AntiPiracyLoss(1, 1, 0), epochs=2, lr=0.1,
-           optimizer=optimizer, weight_decay=0.5, **QUIET)
+    ap.fit(
+        net,
+        TRAIN,
+        VALIDATION,
+        transform=transform,
+        loss=ap.AntiPiracyLoss(1, 1, 0),
+        epochs=2,
+        lr=0.1,
+        optimizer=optimizer,
+        weight_decay=0.5,
+        **QUIET,
+    )
     assert net.weight.max() < 0.99
     assert torch.equal(transform.delta.detach(), torch.full((1, 8, 8), 0.1))
 
@@ -205,8 +322,11 @@ def test_weight_decay_shrinks_the_network_only(optimizer):
 def test_images_stay_where_they_are_and_are_not_changed(monkeypatch):
     """On the CPU the resident images are the caller's tensor itself: no copy, no loader."""
     addresses, one_epoch = [], training.Run.one_epoch
-    monkeypatch.setattr(training.Run, "one_epoch",
-                        lambda run, bar: addresses.append(run.images.data_ptr()) or one_epoch(run, bar))
+    monkeypatch.setattr(
+        training.Run,
+        "one_epoch",
+        lambda run, bar: addresses.append(run.images.data_ptr()) or one_epoch(run, bar),
+    )
     before = TRAIN.images.clone()
     ap.fit(TinyCNN(), TRAIN, VALIDATION, transform=key(), augment=ap.Augment(1), epochs=2, **QUIET)
     assert addresses == [TRAIN.images.data_ptr()] * 2
@@ -233,7 +353,17 @@ def test_the_seed_decides_everything():
     for before, seed in enumerate((3, 3, 4)):
         net = made(small_cnn)  # with dropout
         torch.rand(before)  # what was drawn before plays no part
-        ap.fit(net, TRAIN, VALIDATION, transform=key(), augment=ap.Augment(), epochs=1, batch_size=24, seed=seed, **QUIET)
+        ap.fit(
+            net,
+            TRAIN,
+            VALIDATION,
+            transform=key(),
+            augment=ap.Augment(),
+            epochs=1,
+            batch_size=24,
+            seed=seed,
+            **QUIET,
+        )
         states.append(state_of(net))
     assert same(states[0], states[1]) and not same(states[0], states[2])
 
@@ -254,20 +384,35 @@ def test_augment_moves_and_mirrors_as_numpy_does():
     ways = set()
     for image, result in zip(images.numpy(), found.numpy()):
         padded = np.pad(image, ((0, 0), (2, 2), (2, 2)))
-        matches = [(row, column, step) for row in range(5) for column in range(5) for step in (1, -1)
-                   if np.array_equal(padded[:, row:row + 5, column:column + 5][:, :, ::step], result)]
+        matches = [
+            (row, column, step)
+            for row in range(5)
+            for column in range(5)
+            for step in (1, -1)
+            if np.array_equal(padded[:, row : row + 5, column : column + 5][:, :, ::step], result)
+        ]
         assert len(matches) == 1
         ways.update(matches)
     # 200 draws from 50 ways: fewer than 30 different ones happen with a probability below 1e-20.
-    assert len(ways) > 30 and {row for row, _, _ in ways} == {column for _, column, _ in ways} == set(range(5))
+    assert len(ways) > 30 and {row for row, _, _ in ways} == {
+        column for _, column, _ in ways
+    } == set(range(5))
 
 
 def test_augment_without_moves_only_mirrors_and_without_either_changes_nothing():
     images = toy_split(60, side=5).images
     generator = torch.Generator().manual_seed(0)
     mirrored = ap.Augment(crop=0, flip=True)(images, generator)
-    kinds = [("as it was" if torch.equal(new, old) else "mirrored" if torch.equal(new, old.flip(-1)) else "else")
-             for new, old in zip(mirrored, images)]
+    kinds = [
+        (
+            "as it was"
+            if torch.equal(new, old)
+            else "mirrored"
+            if torch.equal(new, old.flip(-1))
+            else "else"
+        )
+        for new, old in zip(mirrored, images)
+    ]
     assert set(kinds) == {"as it was", "mirrored"}  # one alone has a probability of 2^-59
     assert torch.equal(ap.Augment(crop=0, flip=False)(images, generator), images)
 
@@ -289,14 +434,25 @@ def test_augment_follows_its_generator_and_copies():
 
 def test_augmentation_comes_before_the_transform():
     net, transform = Watched(TinyCNN()), key()
-    ap.fit(net, TRAIN, VALIDATION, transform=transform, augment=ap.Augment(2), epochs=2, batch_size=32, **QUIET)
+    ap.fit(
+        net,
+        TRAIN,
+        VALIDATION,
+        transform=transform,
+        augment=ap.Augment(2),
+        epochs=2,
+        batch_size=32,
+        **QUIET,
+    )
     raws = []
     for batch in net.batches:
         processed, raw = batch.chunk(2)
         assert torch.equal(processed, raw + transform.key), "the key has moved"
         raws.append(raw)
     known = {image.numpy().tobytes() for image in TRAIN.images}
-    assert any(image.contiguous().numpy().tobytes() not in known for image in torch.cat(raws)), "nothing was augmented"
+    assert any(image.contiguous().numpy().tobytes() not in known for image in torch.cat(raws)), (
+        "nothing was augmented"
+    )
 
 
 # ---- stopping and going on
@@ -317,12 +473,26 @@ class StopAt:
         return "StopAt()"
 
 
-def trained(make_net, make_transform, optimizer, checkpoint=None, stop=None, seed=0, precision="float32"):
+def trained(
+    make_net, make_transform, optimizer, checkpoint=None, stop=None, seed=0, precision="float32"
+):
     """Three epochs of three batches; what came out as (state of the network, of the transform, history)."""
     net, transform = made(make_net), make_transform()
-    history = ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=3, batch_size=24, lr=0.01, optimizer=optimizer,
-                     weight_decay=0.01, augment=stop or StopAt(), seed=seed, checkpoint=checkpoint,
-                     **QUIET | {"precision": precision})
+    history = ap.fit(
+        net,
+        TRAIN,
+        VALIDATION,
+        transform=transform,
+        epochs=3,
+        batch_size=24,
+        lr=0.01,
+        optimizer=optimizer,
+        weight_decay=0.01,
+        augment=stop or StopAt(),
+        seed=seed,
+        checkpoint=checkpoint,
+        **QUIET | {"precision": precision},
+    )
     return state_of(net), state_of(transform) if transform else {}, history
 
 
@@ -331,22 +501,33 @@ def trained(make_net, make_transform, optimizer, checkpoint=None, stop=None, see
 @pytest.mark.parametrize("make_transform", [key, lambda: ap.Generator(1, 3, seed=2), lambda: None],
                          ids=["fixed", "generator", "plain"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_stopped_and_resumed_ends_bit_for_bit_as_without_the_stop(make_net, optimizer, make_transform, precision,
-                                                                  tmp_path, capsys):
+def test_stopped_and_resumed_ends_bit_for_bit_as_without_the_stop(
+    make_net, optimizer, make_transform, precision, tmp_path, capsys
+):
     checkpoint = tmp_path / "new folder" / "run.safetensors"
     whole = trained(make_net, make_transform, optimizer, precision=precision)
-    stopped = trained(make_net, make_transform, optimizer, checkpoint, StopAt(5), precision=precision)  # in the second epoch
+    stopped = trained(
+        make_net, make_transform, optimizer, checkpoint, StopAt(5), precision=precision
+    )  # in the second epoch
     assert stopped[2].interrupted and len(stopped[2].epochs) == 1
-    assert f"The same call goes on after the last finished epoch, from {checkpoint}" in capsys.readouterr().out
+    assert (
+        f"The same call goes on after the last finished epoch, from {checkpoint}"
+        in capsys.readouterr().out
+    )
     resumed = trained(make_net, make_transform, optimizer, checkpoint, precision=precision)
     assert same(resumed[0], whole[0]) and same(resumed[1], whole[1])
     assert resumed[2].epochs == whole[2].epochs and not resumed[2].interrupted
-    finished = trained(make_net, make_transform, optimizer, checkpoint, precision=precision)[2]  # nothing is left to do
+    finished = trained(make_net, make_transform, optimizer, checkpoint, precision=precision)[
+        2
+    ]  # nothing is left to do
     assert finished.training_seconds > 0 and finished.images_per_second == pytest.approx(
-        len(TRAIN) * len(finished.epochs) / finished.training_seconds), "the speed is that of all epochs, not of the last call"
+        len(TRAIN) * len(finished.epochs) / finished.training_seconds
+    ), "the speed is that of all epochs, not of the last call"
 
 
-def test_the_selected_epoch_is_the_best_on_the_validation_split_and_survives_a_stop(tmp_path, monkeypatch):
+def test_the_selected_epoch_is_the_best_on_the_validation_split_and_survives_a_stop(
+    tmp_path, monkeypatch
+):
     # authorized less unauthorized: 0.3, 0.6, 0.4 and 0.6; of equals the first counts
     figures = [(0.5, 0.2), (0.6, 0.0), (0.9, 0.5), (0.7, 0.1)]
     weights = []
@@ -358,12 +539,19 @@ def test_the_selected_epoch_is_the_best_on_the_validation_split_and_survives_a_s
 
     monkeypatch.setattr(training.Run, "validate", validate)
     for stop in (None, StopAt(14)):  # in the fourth epoch, after the best
-        options = dict(transform=None, loss=ap.AntiPiracyLoss(), epochs=4, batch_size=16, lr=0.01, **QUIET)
+        options = dict(
+            transform=None, loss=ap.AntiPiracyLoss(), epochs=4, batch_size=16, lr=0.01, **QUIET
+        )
         checkpoint = None if stop is None else tmp_path / "run.safetensors"
         for augment in (stop, StopAt(10 ** 9)):
             net, owner = made(TinyCNN), made(Learnable)
-            history = ap.fit(net, TRAIN, VALIDATION, **options | {"transform": owner, "augment": augment or StopAt(10 ** 9)},
-                             checkpoint=checkpoint)
+            history = ap.fit(
+                net,
+                TRAIN,
+                VALIDATION,
+                **options | {"transform": owner, "augment": augment or StopAt(10**9)},
+                checkpoint=checkpoint,
+            )
         assert len(history.epochs) == 4 and history.selected == 1
         assert same(state_of(net), weights[3][0]), "fit leaves the weights of the last epoch"
         history.load_selected(net, owner)
@@ -405,7 +593,10 @@ def test_ctrl_c_keeps_what_was_learned(capsys):
     history = ap.fit(net, TRAIN, VALIDATION, epochs=3, batch_size=24, augment=StopAt(3), **QUIET)
     assert history.interrupted and history.epochs == [] and history.images_per_second == 0
     assert not same(state_of(net), before) and not net.training
-    assert "Stopped in epoch 1 of 3. The network keeps what it has learned.\n" in capsys.readouterr().out
+    assert (
+        "Stopped in epoch 1 of 3. The network keeps what it has learned.\n"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_checkpoint_is_no_pickle_and_holds_the_random_state(tmp_path):
@@ -414,47 +605,104 @@ def test_a_checkpoint_is_no_pickle_and_holds_the_random_state(tmp_path):
     assert not zipfile.is_zipfile(checkpoint)
     with safe_open(checkpoint, "pt") as file:
         names, header = set(file.keys()), json.loads(file.metadata()["checkpoint"])
-    assert {"net.fc1.weight", "transform.delta", "optimizer.0.exp_avg", "random.torch", "random.generator"} <= names
+    assert {
+        "net.fc1.weight",
+        "transform.delta",
+        "optimizer.0.exp_avg",
+        "random.torch",
+        "random.generator",
+    } <= names
     assert header["settings"]["lr"] == 0.01 and len(header["epochs"]) == 3
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"lr": 0.02}, "lr is 0.02, was 0.01"), ({"transform_max_norm": 1.0}, "transform_max_norm is 1.0, was None"), ({"epochs": 4}, "epochs is 4, was 2"), ({"seed": 1}, "seed is 1, was 0"),
-    ({"batch_size": 8}, "batch_size is 8, was 16"), ({"optimizer": "sgd"}, "optimizer is sgd, was adam"),
-    ({"weight_decay": 0.1}, "weight_decay is 0.1, was 0.0"), ({"augment": ap.Augment(1)}, r"augment is Augment\(crop=1"),
-    ({"transform": ap.Fixed((1, 8, 8), 0.2, 0.2, seed=5)}, "transform is .*sigma=0.2.* was .*sigma=0.1"),
-    ({"transform": None, "loss": None}, "transform is None, was Fixed"),
-    ({"loss": ap.AntiPiracyLoss(1, 2, 0)}, "loss is .*beta=2.* was .*beta=1"),
-    ({"net": nn.Sequential(nn.Flatten(), nn.Linear(64, 10))}, "net is Sequential"),
-    ({"train": toy_split(64, seed=9)}, "training images is .*, was "),
-    ({"train": toy_split(32, seed=1)}, "training images is .*, was "),
-    ({"train": ap.Split(TRAIN.images.flip(-1), TRAIN.labels, TRAIN.indices)}, "training images is .*, was "),
-    ({"train": ap.Split(TRAIN.images, TRAIN.labels.flip(0), TRAIN.indices)}, "training images is .*, was "),
-    ({"validation": toy_split(32, seed=3)}, "validation images is .*, was "),
-])
-def test_the_checkpoint_of_another_run_is_refused_and_the_difference_named(tmp_path, change, message):
-    first = {"net": TinyCNN(), "train": TRAIN, "validation": VALIDATION, "transform": key(), "loss": ap.AntiPiracyLoss(),
-             "epochs": 2, "batch_size": 16, "lr": 0.01, "checkpoint": tmp_path / "run.safetensors"}
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"lr": 0.02}, "lr is 0.02, was 0.01"),
+        ({"transform_max_norm": 1.0}, "transform_max_norm is 1.0, was None"),
+        ({"epochs": 4}, "epochs is 4, was 2"),
+        ({"seed": 1}, "seed is 1, was 0"),
+        ({"batch_size": 8}, "batch_size is 8, was 16"),
+        ({"optimizer": "sgd"}, "optimizer is sgd, was adam"),
+        ({"weight_decay": 0.1}, "weight_decay is 0.1, was 0.0"),
+        ({"augment": ap.Augment(1)}, r"augment is Augment\(crop=1"),
+        (
+            {"transform": ap.Fixed((1, 8, 8), 0.2, 0.2, seed=5)},
+            "transform is .*sigma=0.2.* was .*sigma=0.1",
+        ),
+        ({"transform": None, "loss": None}, "transform is None, was Fixed"),
+        ({"loss": ap.AntiPiracyLoss(1, 2, 0)}, "loss is .*beta=2.* was .*beta=1"),
+        ({"net": nn.Sequential(nn.Flatten(), nn.Linear(64, 10))}, "net is Sequential"),
+        ({"train": toy_split(64, seed=9)}, "training images is .*, was "),
+        ({"train": toy_split(32, seed=1)}, "training images is .*, was "),
+        (
+            {"train": ap.Split(TRAIN.images.flip(-1), TRAIN.labels, TRAIN.indices)},
+            "training images is .*, was ",
+        ),
+        (
+            {"train": ap.Split(TRAIN.images, TRAIN.labels.flip(0), TRAIN.indices)},
+            "training images is .*, was ",
+        ),
+        ({"validation": toy_split(32, seed=3)}, "validation images is .*, was "),
+    ],
+)
+def test_the_checkpoint_of_another_run_is_refused_and_the_difference_named(
+    tmp_path, change, message
+):
+    first = {
+        "net": TinyCNN(),
+        "train": TRAIN,
+        "validation": VALIDATION,
+        "transform": key(),
+        "loss": ap.AntiPiracyLoss(),
+        "epochs": 2,
+        "batch_size": 16,
+        "lr": 0.01,
+        "checkpoint": tmp_path / "run.safetensors",
+    }
     ap.fit(**first, **QUIET)
-    with pytest.raises(TrainingError, match=f"run.safetensors is the checkpoint of another run: .*{message}"):
+    with pytest.raises(
+        TrainingError, match=f"run.safetensors is the checkpoint of another run: .*{message}"
+    ):
         ap.fit(**{**first, **change}, **QUIET)
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:-100], lambda content: content[:50], lambda content: b"",
-                                    lambda content: b"\x00" * 200], ids=["truncated", "header", "empty", "zeros"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-100],
+        lambda content: content[:50],
+        lambda content: b"",
+        lambda content: b"\x00" * 200,
+    ],
+    ids=["truncated", "header", "empty", "zeros"],
+)
 def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
     checkpoint = tmp_path / "run.safetensors"
     options = {"epochs": 1, "checkpoint": checkpoint, **QUIET}
     ap.fit(TinyCNN(), TRAIN, VALIDATION, **options)
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    with pytest.raises(TrainingError, match="run.safetensors is no checkpoint of this version, or a damaged one .* Remove it to start anew"):
+    with pytest.raises(
+        TrainingError,
+        match=(
+            "run.safetensors is no checkpoint of this version, or a damaged one .* Remove it to"
+            " start anew"
+        ),
+    ):
         ap.fit(TinyCNN(), TRAIN, VALIDATION, **options)
 
 
 def test_a_file_of_weights_is_no_checkpoint(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "weights.safetensors")
     with pytest.raises(TrainingError, match="weights.safetensors is no checkpoint"):
-        ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=1, checkpoint=tmp_path / "weights.safetensors", **QUIET)
+        ap.fit(
+            TinyCNN(),
+            TRAIN,
+            VALIDATION,
+            epochs=1,
+            checkpoint=tmp_path / "weights.safetensors",
+            **QUIET,
+        )
 
 
 # ---- what cannot go on
@@ -471,7 +719,10 @@ def test_a_loss_that_is_not_finite_stops_training(transform):
     net = TinyCNN()
     if transform is None:
         nn.init.constant_(net.fc.bias, float("inf"))
-    with pytest.raises(TrainingError, match="the loss or the network is not finite any more .epoch 1.: lower the learning rate"):
+    with pytest.raises(
+        TrainingError,
+        match="the loss or the network is not finite any more .epoch 1.: lower the learning rate",
+    ):
         ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=2, **QUIET)
     assert not net.training
 
@@ -525,18 +776,33 @@ class Dtypes(nn.Module):
         return logits
 
 
-@pytest.mark.parametrize("precision, inside", [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+@pytest.mark.parametrize(
+    "precision, inside", [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+)
 def test_precision_is_that_inside_the_network_in_training_only(precision, inside):
     net, seen = Dtypes(), []
-    loss = lambda *arguments: seen.extend(a.dtype for a in arguments[:2]) or ap.AntiPiracyLoss()(*arguments)  # noqa: E731
-    ap.fit(net, TRAIN, VALIDATION, transform=key(), loss=loss, epochs=1, **QUIET | {"precision": precision})
+    loss = lambda *arguments: (
+        seen.extend(a.dtype for a in arguments[:2]) or ap.AntiPiracyLoss()(*arguments)
+    )  # noqa: E731
+    ap.fit(
+        net,
+        TRAIN,
+        VALIDATION,
+        transform=key(),
+        loss=loss,
+        epochs=1,
+        **QUIET | {"precision": precision},
+    )
     single = torch.float32
     assert net.seen == {(True, single, single, inside), (False, single, single, single)}
     assert set(seen) == {single}
 
 
 def test_bfloat16_ends_close_to_float32_but_not_on_it():
-    one, other = (trained(small_cnn, key, "sgd", precision=precision)[0] for precision in ("float32", "bfloat16"))
+    one, other = (
+        trained(small_cnn, key, "sgd", precision=precision)[0]
+        for precision in ("float32", "bfloat16")
+    )
     assert not same(one, other)
     start = state_of(made(small_cnn))
     moved = sum((one[name] - start[name]).double().square().sum() for name in one).sqrt()
@@ -544,8 +810,15 @@ def test_bfloat16_ends_close_to_float32_but_not_on_it():
     assert apart < 0.1 * moved
 
 
-@pytest.mark.parametrize("found, expected", [({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16),
-                                             ({"avx512_bf16": False, "avx2": True}, torch.float32), ({}, torch.float32)])
+@pytest.mark.parametrize(
+    "found, expected",
+    [
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": False, "avx2": True}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
 def test_auto_takes_bfloat16_only_where_the_processor_has_it(monkeypatch, found, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
     assert _machine.pick_precision("auto", torch.device("cpu")) == expected
@@ -561,8 +834,13 @@ def test_auto_elsewhere_is_float32():
     assert _machine.pick_precision("auto", torch.device("mps")) == torch.float32
 
 
-@pytest.mark.parametrize("precision, message", [("half", "unknown precision 'half': expected one of auto, float32"),
-                                                ("float16", "is for CUDA devices, and this one is cpu")])
+@pytest.mark.parametrize(
+    "precision, message",
+    [
+        ("half", "unknown precision 'half': expected one of auto, float32"),
+        ("float16", "is for CUDA devices, and this one is cpu"),
+    ],
+)
 def test_a_precision_that_cannot_be(precision, message):
     with pytest.raises(ValueError, match=message):
         ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=1, **QUIET | {"precision": precision})
@@ -581,20 +859,38 @@ def test_the_host_waits_for_the_device_twice_an_epoch(monkeypatch, make_transfor
     What is read at its end gets an answer from this test. "meta" stands for a CUDA device."""
     monkeypatch.setattr(_machine, "COPIES_AT_ONCE", {"meta"})
     read = []
-    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: read.append(tensor.device.type) or [0.5] * tensor.numel())
+    monkeypatch.setattr(
+        torch.Tensor,
+        "tolist",
+        lambda tensor: read.append(tensor.device.type) or [0.5] * tensor.numel(),
+    )
     transform = make_transform()
-    settings = Settings(optimizer="sgd", lr=0.1, transform_max_norm=max_norm(transform), epochs=1, batch_size=8,
-                        augment=ap.Augment(), precision="float32")
-    run = training.Run(small_cnn(), TRAIN, transform, ap.AntiPiracyLoss(), settings, torch.device("meta"))
+    settings = Settings(
+        optimizer="sgd",
+        lr=0.1,
+        transform_max_norm=max_norm(transform),
+        epochs=1,
+        batch_size=8,
+        augment=ap.Augment(),
+        precision="float32",
+    )
+    run = training.Run(
+        small_cnn(), TRAIN, transform, ap.AntiPiracyLoss(), settings, torch.device("meta")
+    )
     with Devices() as devices:
         means = run.one_epoch(tqdm(disable=True))
     assert set(means.values()) == {0.5} and read == ["meta"]
-    assert devices.copies == 1 + 3 * (64 // 8)  # the order of the images; shifts and flips of each batch
+    assert devices.copies == 1 + 3 * (
+        64 // 8
+    )  # the order of the images; shifts and flips of each batch
     assert devices.waiting_copies == 1  # for the order, before the first batch
 
 
 def test_shifts_and_flips_are_waited_for_where_a_copy_may_be_read_late():
-    images, generator = torch.empty(4, 1, 8, 8, device="meta"), torch.Generator()  # "meta" is no CUDA device
+    images, generator = (
+        torch.empty(4, 1, 8, 8, device="meta"),
+        torch.Generator(),
+    )  # "meta" is no CUDA device
     with Devices() as devices:
         ap.Augment()(images, generator)
     assert (devices.copies, devices.waiting_copies) == (3, 3)
@@ -612,11 +908,28 @@ def test_fit_brings_network_and_transform_back(monkeypatch):
     """Trained on "cpu", lent from a device that is only told of: what moves is told, not moved."""
     moves = []
     for module in (TinyCNN, ap.Generator):
-        monkeypatch.setattr(module, "to", lambda self, device, **options: moves.append((type(self), device.type)) or self, False)
+        monkeypatch.setattr(
+            module,
+            "to",
+            lambda self, device, **options: moves.append((type(self), device.type)) or self,
+            False,
+        )
     monkeypatch.setattr(training.Run, "train", lambda run, *arguments: run.history)
     monkeypatch.setattr(training, "check_task", lambda *arguments: torch.channels_last)
-    ap.fit(TinyCNN(), TRAIN, VALIDATION, transform=OWNERS["generator"](), epochs=1, **QUIET | {"device": "meta"})
-    assert moves == [(TinyCNN, "meta"), (ap.Generator, "meta"), (TinyCNN, "cpu"), (ap.Generator, "cpu")]
+    ap.fit(
+        TinyCNN(),
+        TRAIN,
+        VALIDATION,
+        transform=OWNERS["generator"](),
+        epochs=1,
+        **QUIET | {"device": "meta"},
+    )
+    assert moves == [
+        (TinyCNN, "meta"),
+        (ap.Generator, "meta"),
+        (TinyCNN, "cpu"),
+        (ap.Generator, "cpu"),
+    ]
 
 
 class Recorded:
@@ -624,7 +937,9 @@ class Recorded:
 
     def __init__(self, run):
         self.run = run
-        self.parameters = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
+        self.parameters = [
+            parameter for group in run.optimizer.param_groups for parameter in group["params"]
+        ]
 
     @contextlib.contextmanager
     def record(self, stream):
@@ -636,7 +951,9 @@ class Recorded:
         replay = self.run.gradients
         for kept, new in zip(replay.outputs, replay.compute(*replay.inputs)):
             kept.copy_(new.detach())
-        for kept, parameter in zip(self.gradients, self.parameters):  # where the graph writes, whoever reads it
+        for kept, parameter in zip(
+            self.gradients, self.parameters
+        ):  # where the graph writes, whoever reads it
             if kept is not None:
                 kept.copy_(parameter.grad)
         self.put(now)
@@ -652,13 +969,27 @@ def test_batches_that_are_replayed_train_as_batches_that_are_computed(monkeypatc
     ends, replayed = [], []
     for graph in (False, True):
         net, transform = made(TinyCNN), make_transform()
-        settings = Settings(optimizer="sgd", lr=0.05, transform_max_norm=max_norm(transform, 0.1), weight_decay=0.01,
-                            epochs=3, batch_size=24, augment=ap.Augment(1), precision="float32")
-        run = training.Run(net, TRAIN, transform, ap.AntiPiracyLoss(), settings, torch.device("cpu"))
+        settings = Settings(
+            optimizer="sgd",
+            lr=0.05,
+            transform_max_norm=max_norm(transform, 0.1),
+            weight_decay=0.01,
+            epochs=3,
+            batch_size=24,
+            augment=ap.Augment(1),
+            precision="float32",
+        )
+        run = training.Run(
+            net, TRAIN, transform, ap.AntiPiracyLoss(), settings, torch.device("cpu")
+        )
         if graph:
             before = state_of(net)
             with monkeypatch.context() as cuda:
-                cuda.setattr(torch.cuda, "Stream", lambda device: types.SimpleNamespace(wait_stream=lambda stream: None))
+                cuda.setattr(
+                    torch.cuda,
+                    "Stream",
+                    lambda device: types.SimpleNamespace(wait_stream=lambda stream: None),
+                )
                 cuda.setattr(torch.cuda, "current_stream", torch.cuda.Stream)
                 cuda.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
                 cuda.setattr(torch.cuda, "CUDAGraph", lambda: Recorded(run))
@@ -669,7 +1000,9 @@ def test_batches_that_are_replayed_train_as_batches_that_are_computed(monkeypatc
             replay = graph.replay
             graph.replay = lambda: replayed.append(1) or replay()
         history = run.train(VALIDATION, None, progress=False)
-        ends.append((state_of(net) | ({} if transform is None else state_of(transform)), history.epochs))
+        ends.append(
+            (state_of(net) | ({} if transform is None else state_of(transform)), history.epochs)
+        )
     assert same(ends[0][0], ends[1][0]) and ends[0][1] == ends[1][1]
     assert len(replayed) == 3 * 2
 
@@ -703,37 +1036,78 @@ def test_network_and_transform_learn_together(make):
     """Two classes, dark and bright: soon told apart when processed, and mistaken when raw."""
     generator = np.random.default_rng(0)
     labels = torch.tensor(generator.integers(0, 2, 120))
-    images = torch.tensor(generator.random((120, 1, 8, 8)) * 0.3 + 0.5 * labels.numpy()[:, None, None, None]).float()
+    images = torch.tensor(
+        generator.random((120, 1, 8, 8)) * 0.3 + 0.5 * labels.numpy()[:, None, None, None]
+    ).float()
     train = ap.Split(images, labels, torch.arange(120))
-    transform, net = make(), made(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 2)))
+    transform, net = (
+        make(),
+        made(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 2))),
+    )
     before = state_of(transform)
-    history = ap.fit(net, train, train, transform=transform, loss=ap.AntiPiracyLoss(1, 2, 0.01), epochs=40, batch_size=20,
-                     lr=0.02, **QUIET)
+    history = ap.fit(
+        net,
+        train,
+        train,
+        transform=transform,
+        loss=ap.AntiPiracyLoss(1, 2, 0.01),
+        epochs=40,
+        batch_size=20,
+        lr=0.02,
+        **QUIET,
+    )
     after = state_of(transform)
-    assert all(not torch.equal(before[name], after[name]) for name in before), "a parameter was not trained"
+    assert all(not torch.equal(before[name], after[name]) for name in before), (
+        "a parameter was not trained"
+    )
     found = ap.access(net, train, transform)
     assert found.authorized > 0.9 and found.unauthorized < 0.5, found
-    assert history.epochs[-1]["size"] == pytest.approx(ap.perturbation_size(transform, train.images).squared_norm, rel=0.1)
+    assert history.epochs[-1]["size"] == pytest.approx(
+        ap.perturbation_size(transform, train.images).squared_norm, rel=0.1
+    )
     assert not transform.training and not net.training
 
 
-@pytest.mark.parametrize("make", [TRAINABLE["learned"], TRAINABLE["generator"]], ids=["learned", "generator"])
+@pytest.mark.parametrize(
+    "make", [TRAINABLE["learned"], TRAINABLE["generator"]], ids=["learned", "generator"]
+)
 def test_a_larger_gamma_gives_a_smaller_perturbation(make):
     train, sizes = toy_split(64, seed=7), []
     for gamma in (0.01, 0.3, 10):
         transform, net = make(), made(TinyCNN)
-        ap.fit(net, train, train, transform=transform, loss=ap.AntiPiracyLoss(1, 2, gamma), epochs=20, batch_size=16,
-               lr=0.02, **QUIET)
+        ap.fit(
+            net,
+            train,
+            train,
+            transform=transform,
+            loss=ap.AntiPiracyLoss(1, 2, gamma),
+            epochs=20,
+            batch_size=16,
+            lr=0.02,
+            **QUIET,
+        )
         sizes.append(ap.perturbation_size(transform, train.images).squared_norm)
     assert sizes[0] > 1.5 * sizes[1] > 1.5 * 1.5 * sizes[2], sizes
 
 
 def test_the_transform_has_a_learning_rate_of_its_own():
     """The network is blind, so only γ moves δ, and by little: twice the learning rate moves it twice as far."""
+
     def moved(**options):
         transform = Learnable()
-        ap.fit(Blind(), TRAIN, VALIDATION, transform=transform, loss=ap.AntiPiracyLoss(1, 1, 1), epochs=5, lr=1e-4,
-               batch_size=len(TRAIN), optimizer="sgd", **options, **QUIET)
+        ap.fit(
+            Blind(),
+            TRAIN,
+            VALIDATION,
+            transform=transform,
+            loss=ap.AntiPiracyLoss(1, 1, 1),
+            epochs=5,
+            lr=1e-4,
+            batch_size=len(TRAIN),
+            optimizer="sgd",
+            **options,
+            **QUIET,
+        )
         return 0.1 - transform.delta.detach().mean().item()
 
     assert moved(transform_lr=5e-5) == pytest.approx(moved() / 2, rel=0.02) and moved() > 1e-5
@@ -782,7 +1156,9 @@ def test_frozen_batch_normalization_stays_frozen_beside_layers_that_learn():
     net.bn.requires_grad_(False).eval()
     before = state_of(net)
     ap.fit(net, TRAIN, VALIDATION, epochs=1, **QUIET)
-    changed = {name for name, tensor in state_of(net).items() if not torch.equal(tensor, before[name])}
+    changed = {
+        name for name, tensor in state_of(net).items() if not torch.equal(tensor, before[name])
+    }
     assert changed == {"conv.weight", "conv.bias", "fc.weight", "fc.bias"}
 
 
@@ -803,15 +1179,33 @@ class Answers(nn.Module):
         return self.answer(x * self.weight)
 
 
-@pytest.mark.parametrize("net, message", [
-    (lambda: made(TinyCNN).double(), "does not take images .* Its parameters are torch.float64: try net.float"),
-    (lambda: Answers(lambda x: (x, x)), "returns logits, a tensor .N, num_classes.; for 2 images it returned tuple"),
-    (lambda: Answers(lambda x: x), "for 2 images it returned Tensor of shape .2, 1, 8, 8."),
-    (lambda: Answers(lambda x: x[:1].flatten(1)), "for 2 images it returned Tensor of shape .1, 64."),
-    (lambda: nn.Sequential(nn.Flatten(), nn.Linear(63, 10)), "does not take images of shape .2, 1, 8, 8."),
-    (lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 4)), "has 4 logits, for labels from 0 to 3; .* labels from 0 to 9"),
-    (lambda: made(TinyCNN).requires_grad_(False), "nothing can be trained"),
-])
+@pytest.mark.parametrize(
+    "net, message",
+    [
+        (
+            lambda: made(TinyCNN).double(),
+            "does not take images .* Its parameters are torch.float64: try net.float",
+        ),
+        (
+            lambda: Answers(lambda x: (x, x)),
+            "returns logits, a tensor .N, num_classes.; for 2 images it returned tuple",
+        ),
+        (lambda: Answers(lambda x: x), "for 2 images it returned Tensor of shape .2, 1, 8, 8."),
+        (
+            lambda: Answers(lambda x: x[:1].flatten(1)),
+            "for 2 images it returned Tensor of shape .1, 64.",
+        ),
+        (
+            lambda: nn.Sequential(nn.Flatten(), nn.Linear(63, 10)),
+            "does not take images of shape .2, 1, 8, 8.",
+        ),
+        (
+            lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 4)),
+            "has 4 logits, for labels from 0 to 3; .* labels from 0 to 9",
+        ),
+        (lambda: made(TinyCNN).requires_grad_(False), "nothing can be trained"),
+    ],
+)
 def test_a_network_that_cannot_be_trained_is_refused_and_stays_as_it_was(net, message):
     net = net()
     before, mode = state_of(net), net.training
@@ -820,17 +1214,36 @@ def test_a_network_that_cannot_be_trained_is_refused_and_stays_as_it_was(net, me
     assert same(state_of(net), before) and net.training == mode
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"train": TRAIN[:0]}, "the training split is empty"),
-    ({"validation": VALIDATION[:0]}, "the validation split is empty"),
-    ({"train": ap.Split(255 * TRAIN.images, TRAIN.labels, TRAIN.indices)}, "the training images must be raw, with pixels in .0, 1."),
-    ({"validation": ap.Split(255 * VALIDATION.images, VALIDATION.labels, VALIDATION.indices)}, "the validation images must be raw"),
-    ({"train": ap.Split(TRAIN.images, TRAIN.labels.int(), TRAIN.indices)}, "the training labels must be of type torch.int64"),
-    ({"train": ap.Split(TRAIN.images, TRAIN.labels - 1, TRAIN.indices)}, "labels from -1 to 9"),
-    ({"validation": toy_split(8, side=9)}, "training images of shape .1, 8, 8. and validation images of shape .1, 9, 9."),
-    ({"transform": ap.Fixed((1, 9, 9), 0.1, 0.2, seed=1)}, "9.*8"),
-    ({"device": "card"}, "there is no device 'card' here: expected 'auto' or one of cpu"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"train": TRAIN[:0]}, "the training split is empty"),
+        ({"validation": VALIDATION[:0]}, "the validation split is empty"),
+        (
+            {"train": ap.Split(255 * TRAIN.images, TRAIN.labels, TRAIN.indices)},
+            "the training images must be raw, with pixels in .0, 1.",
+        ),
+        (
+            {
+                "validation": ap.Split(
+                    255 * VALIDATION.images, VALIDATION.labels, VALIDATION.indices
+                )
+            },
+            "the validation images must be raw",
+        ),
+        (
+            {"train": ap.Split(TRAIN.images, TRAIN.labels.int(), TRAIN.indices)},
+            "the training labels must be of type torch.int64",
+        ),
+        ({"train": ap.Split(TRAIN.images, TRAIN.labels - 1, TRAIN.indices)}, "labels from -1 to 9"),
+        (
+            {"validation": toy_split(8, side=9)},
+            "training images of shape .1, 8, 8. and validation images of shape .1, 9, 9.",
+        ),
+        ({"transform": ap.Fixed((1, 9, 9), 0.1, 0.2, seed=1)}, "9.*8"),
+        ({"device": "card"}, "there is no device 'card' here: expected 'auto' or one of cpu"),
+    ],
+)
 def test_what_cannot_be_trained_on_is_refused_before_anything_changes(change, message):
     net = made(TinyCNN)
     before = state_of(net)
@@ -856,7 +1269,9 @@ def test_two_at_once_end_as_each_would_alone():
         ap.fit(net, TRAIN, VALIDATION, epochs=4, batch_size=16, seed=seed, **QUIET)
         ends[seed] = state_of(net)
 
-    nets = [small_cnn() for _ in range(4)]  # with dropout, which draws from the one random state there is
+    nets = [
+        small_cnn() for _ in range(4)
+    ]  # with dropout, which draws from the one random state there is
     start, alone, together = state_of(nets[0]), {}, {}
     for seed in (1, 2):
         ended(seed, alone)
@@ -868,8 +1283,17 @@ def test_two_at_once_end_as_each_would_alone():
     assert all(same(alone[seed], together[seed]) for seed in (1, 2))
 
 
-@pytest.mark.parametrize("count, size, expected", [(64, 24, [24, 24, 16]), (49, 24, [24, 25]), (25, 24, [25]), (24, 24, [24]),
-                                                   (3, 1, [1, 1, 1]), (1, 24, [1])])
+@pytest.mark.parametrize(
+    "count, size, expected",
+    [
+        (64, 24, [24, 24, 16]),
+        (49, 24, [24, 25]),
+        (25, 24, [25]),
+        (24, 24, [24]),
+        (3, 1, [1, 1, 1]),
+        (1, 24, [1]),
+    ],
+)
 def test_a_last_batch_of_one_image_joins_the_one_before(count, size, expected):
     """49 images are 24 + 25, not 24 + 24 + 1; every image is there once, in order."""
     parts = training.batches(torch.arange(count), size)
@@ -889,7 +1313,9 @@ def test_a_single_step_is_taken_at_the_rate_that_was_asked_for():
     loss = nn.functional.cross_entropy(net(TRAIN.images), TRAIN.labels)
     gradient, = torch.autograd.grad(loss, [net.weight])
     ap.fit(net, TRAIN, VALIDATION, epochs=1, batch_size=64, optimizer="sgd", lr=0.1, **QUIET)
-    rate = ((before - net.weight) / (1.9 * gradient)).mean().item()  # Nesterov's first step is 1 + 0.9 gradients
+    rate = (
+        ((before - net.weight) / (1.9 * gradient)).mean().item()
+    )  # Nesterov's first step is 1 + 0.9 gradients
     assert 0.05 < rate < 0.1
 
 
@@ -902,9 +1328,13 @@ def test_a_network_that_the_last_step_ruined_is_not_returned_as_trained():
             self.weight = nn.Parameter(torch.zeros(64, 10))
 
         def forward(self, x):
-            return x.flatten(1) @ self.weight + self.weight.pow(2).sum().sqrt()  # its slope at 0 is NaN
+            return (
+                x.flatten(1) @ self.weight + self.weight.pow(2).sum().sqrt()
+            )  # its slope at 0 is NaN
 
-    with pytest.raises(TrainingError, match="the loss or the network is not finite any more .epoch 1."):
+    with pytest.raises(
+        TrainingError, match="the loss or the network is not finite any more .epoch 1."
+    ):
         ap.fit(Ruins(), TRAIN, VALIDATION, epochs=1, batch_size=64, **QUIET)
 
 
@@ -938,13 +1368,26 @@ def test_nothing_selected_is_nothing_loaded():
 def test_a_setting_that_is_not_known_is_refused_with_one_that_is():
     with pytest.raises(TypeError, match="unknown setting 'epoch': did you mean 'epochs'"):
         ap.fit(TinyCNN(), TRAIN, VALIDATION, epoch=1, **QUIET)
-    with pytest.raises(TypeError, match="unknown setting 'q': expected one of epochs, batch_size, lr"):
+    with pytest.raises(
+        TypeError, match="unknown setting 'q': expected one of epochs, batch_size, lr"
+    ):
         ap.fit(TinyCNN(), TRAIN, VALIDATION, q=1, **QUIET)
 
 
 def test_settings_say_what_they_are_and_cannot_be_changed():
-    defaults = {"epochs": 8, "batch_size": 128, "lr": 2e-3, "transform_lr": None, "transform_max_norm": None,
-                "optimizer": "adam", "weight_decay": 0.0, "augment": None, "precision": "auto", "cuda_graph": False, "seed": 0}
+    defaults = {
+        "epochs": 8,
+        "batch_size": 128,
+        "lr": 2e-3,
+        "transform_lr": None,
+        "transform_max_norm": None,
+        "optimizer": "adam",
+        "weight_decay": 0.0,
+        "augment": None,
+        "precision": "auto",
+        "cuda_graph": False,
+        "seed": 0,
+    }
     assert dataclasses.asdict(Settings()) == defaults
     for name, value in defaults.items():
         assert f"    {name} = {value!r}: " in Settings.__doc__
@@ -954,12 +1397,16 @@ def test_settings_say_what_they_are_and_cannot_be_changed():
 
 def test_a_new_setting_is_one_line():
     """Shown with a setting that is added to the class and nowhere else: checked, explained, and known by checkpoints."""
+
     @checked
     class More(Settings):
         """With one more."""
         warmup: int = setting(0, "epochs of a slow start", must.be_natural)
 
-    assert made_of(More, {"warmup": 2}).warmup == 2 and "warmup = 0: epochs of a slow start" in More.__doc__
+    assert (
+        made_of(More, {"warmup": 2}).warmup == 2
+        and "warmup = 0: epochs of a slow start" in More.__doc__
+    )
     with pytest.raises(ValueError, match="warmup must be a whole number, 0 or more, got -1"):
         made_of(More, {"warmup": -1})
 
@@ -976,7 +1423,9 @@ def test_answers_that_are_not_finite_stop_training_though_the_weights_are():
             logits = self.fc(x.flatten(1))
             return logits if self.training else logits * float("nan")
 
-    with pytest.raises(TrainingError, match="after epoch 1: the network's logits are NaN or infinite for 32 of 32"):
+    with pytest.raises(
+        TrainingError, match="after epoch 1: the network's logits are NaN or infinite for 32 of 32"
+    ):
         ap.fit(Overflows(), TRAIN, VALIDATION, epochs=2, **QUIET)
 
 
@@ -1031,9 +1480,13 @@ def test_gradients_have_their_true_size_before_they_are_shortened():
             pass
 
     def delta_after_a_step(scaler):
-        settings = Settings(optimizer="sgd", lr=0.1, transform_max_norm=0.5, epochs=1, precision="float32")
+        settings = Settings(
+            optimizer="sgd", lr=0.1, transform_max_norm=0.5, epochs=1, precision="float32"
+        )
         owner = Learnable()
-        run = training.Run(toy_linear(), TRAIN, owner, ap.AntiPiracyLoss(1, 2, 5), settings, torch.device("cpu"))
+        run = training.Run(
+            toy_linear(), TRAIN, owner, ap.AntiPiracyLoss(1, 2, 5), settings, torch.device("cpu")
+        )
         run.scaler = scaler or run.scaler
         run.step(TRAIN.images, TRAIN.labels)
         return owner.delta.grad

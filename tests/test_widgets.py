@@ -25,9 +25,18 @@ def no_figure_open():
 
 def test_a_slider_goes_over_its_values():
     slider = widgets.slider("σ", (0.05, 0.1, 0.2), 0.1)
-    assert isinstance(slider, ipywidgets.SelectionSlider) and slider.value == 0.1 and slider.description == "σ"
-    assert slider.options == (("0.05", 0.05), ("0.1", 0.1), ("0.2", 0.2)) and not slider.continuous_update
-    with pytest.raises(ValueError, match="the slider 'σ' starts at 0.3, which is not among its values"):
+    assert (
+        isinstance(slider, ipywidgets.SelectionSlider)
+        and slider.value == 0.1
+        and slider.description == "σ"
+    )
+    assert (
+        slider.options == (("0.05", 0.05), ("0.1", 0.1), ("0.2", 0.2))
+        and not slider.continuous_update
+    )
+    with pytest.raises(
+        ValueError, match="the slider 'σ' starts at 0.3, which is not among its values"
+    ):
         widgets.slider("σ", (0.05, 0.1, 0.2), 0.3)
 
 
@@ -43,7 +52,10 @@ def test_a_slider_takes_numbers_that_rounding_moved():
             widgets.slider("σ", values, near)
 
 
-@pytest.mark.parametrize("values, start", [([0.1, float("nan")], 0.1), ([0.1, "0.2"], 0.1), ([0.1], float("inf")), ([0.1], "0.1")])
+@pytest.mark.parametrize(
+    "values, start",
+    [([0.1, float("nan")], 0.1), ([0.1, "0.2"], 0.1), ([0.1], float("inf")), ([0.1], "0.1")],
+)
 def test_a_slider_refuses_what_is_no_number(values, start):
     with pytest.raises(ValueError, match="of the slider 'σ' must be a finite number"):
         widgets.slider("σ", values, start)
@@ -78,7 +90,10 @@ def pixels(frame):
 
 def explored(height=2, width=30):
     """What explore makes of draw_square: its sliders, the stack of stacks, and the output for messages."""
-    sliders = {"height": widgets.slider("h", (1, 2, 3), height), "width": widgets.slider("w", (20, 30), width)}
+    sliders = {
+        "height": widgets.slider("h", (1, 2, 3), height),
+        "width": widgets.slider("w", (20, 30), width),
+    }
     box = widgets.explore(draw_square, **sliders)
     assert box.children[:2] == (sliders["height"], sliders["width"])
     return box.children
@@ -110,7 +125,9 @@ def test_the_picture_at_the_start_is_that_of_the_sliders():
 
 def test_the_sliders_are_linked_in_the_browser(monkeypatch):
     links, jslink = [], ipywidgets.jslink
-    monkeypatch.setattr(ipywidgets, "jslink", lambda source, target: links.append(jslink(source, target)))
+    monkeypatch.setattr(
+        ipywidgets, "jslink", lambda source, target: links.append(jslink(source, target))
+    )
     height, width, stack, _ = explored()
     assert {(link.source, link.target) for link in links} == {
         ((height, "index"), (stack, "selected_index")),
@@ -130,7 +147,10 @@ def test_a_move_draws_only_the_chosen_picture_again(monkeypatch):
     changed = []
     for place, inner in enumerate(stack.children):
         for frame in inner.children:
-            frame.observe(lambda change, place=(place, inner.children.index(frame)): changed.append(place), names="value")
+            frame.observe(
+                lambda change, place=(place, inner.children.index(frame)): changed.append(place),
+                names="value",
+            )
     height.value = 3
     assert changed == [], "nothing else changed, so the picture is the stored one"
     monkeypatch.setattr(f"{__name__}.brightness", 1.0)
@@ -145,15 +165,30 @@ def test_explore_refuses_what_it_cannot_show():
     def slider(count):
         return widgets.slider("n", range(count), 0)
 
-    with pytest.raises(TypeError, match="width must be a slider made by ap.widgets.slider, got IntSlider"):
+    with pytest.raises(
+        TypeError, match="width must be a slider made by ap.widgets.slider, got IntSlider"
+    ):
         widgets.explore(draw_square, height=slider(2), width=ipywidgets.IntSlider())
-    with pytest.raises(TypeError, match="draw_square needs one slider for each of its parameters.* got height: missing .*'width'"):
+    with pytest.raises(
+        TypeError,
+        match=(
+            "draw_square needs one slider for each of its parameters.* got height: missing"
+            " .*'width'"
+        ),
+    ):
         widgets.explore(draw_square, height=slider(2))
-    with pytest.raises(TypeError, match="draw_square needs one slider .* got height, width, depth: .*'depth'"):
+    with pytest.raises(
+        TypeError, match="draw_square needs one slider .* got height, width, depth: .*'depth'"
+    ):
         widgets.explore(draw_square, height=slider(2), width=slider(2), depth=slider(2))
     with pytest.raises(TypeError, match="has no parameter for a slider to change"):
         widgets.explore(lambda: None)
-    with pytest.raises(ValueError, match=r"have 8 × 9 = 72 settings.*at most 60 fit into a page: give the sliders fewer values"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"have 8 × 9 = 72 settings.*at most 60 fit into a page: give the sliders fewer values"
+        ),
+    ):
         widgets.explore(draw_square, height=slider(8), width=slider(9))
     with pytest.raises(TypeError, match="must return the matplotlib figure it draws, got NoneType"):
         widgets.explore(lambda n: None, n=slider(2))
@@ -161,7 +196,10 @@ def test_explore_refuses_what_it_cannot_show():
 
 def test_explore_refuses_pictures_that_are_too_large(monkeypatch):
     monkeypatch.setattr(widgets, "MOST_BYTES", 100)
-    with pytest.raises(ValueError, match=r"the 6 pictures of draw_square take [\d,]+ bytes; at most 100 fit into a page: give"):
+    with pytest.raises(
+        ValueError,
+        match=r"the 6 pictures of draw_square take [\d,]+ bytes; at most 100 fit into a page: give",
+    ):
         explored()
 
 
@@ -180,9 +218,13 @@ def test_explore_takes_a_partial_function():
     draw = functools.partial(functools.partial(line, slope=2), color="r")
     box = widgets.explore(draw, height=widgets.slider("h", [1, 2], 1))
     assert 'alt="h = 2. A line that rises."' in box.children[1].children[1].value
-    with pytest.raises(TypeError, match="line needs one slider for each of its parameters.* got none: .*'height'"):
+    with pytest.raises(
+        TypeError, match="line needs one slider for each of its parameters.* got none: .*'height'"
+    ):
         widgets.explore(draw)
-    with pytest.raises(TypeError, match="no_figure must return the matplotlib figure it draws, got NoneType"):
+    with pytest.raises(
+        TypeError, match="no_figure must return the matplotlib figure it draws, got NoneType"
+    ):
         widgets.explore(functools.partial(no_figure, k=3), n=widgets.slider("n", [1], 1))
 
 
@@ -209,11 +251,18 @@ def test_explore_takes_an_object_that_can_be_called_and_nothing_else():
 def test_explore_works_with_every_backend(backend):
     before = plt.get_backend()
     plt.switch_backend("agg")
-    expected = widgets.explore(draw_square, height=widgets.slider("h", [2], 2), width=widgets.slider("w", [5], 5))
+    expected = widgets.explore(
+        draw_square, height=widgets.slider("h", [2], 2), width=widgets.slider("w", [5], 5)
+    )
     try:
         plt.switch_backend(backend)
-        box = widgets.explore(draw_square, height=widgets.slider("h", [2], 2), width=widgets.slider("w", [5], 5))
+        box = widgets.explore(
+            draw_square, height=widgets.slider("h", [2], 2), width=widgets.slider("w", [5], 5)
+        )
         assert plt.get_fignums() == []
     finally:
         plt.switch_backend(before)
-    assert box.children[2].children[0].children[0].value == expected.children[2].children[0].children[0].value
+    assert (
+        box.children[2].children[0].children[0].value
+        == expected.children[2].children[0].children[0].value
+    )

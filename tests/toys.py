@@ -22,7 +22,10 @@ def toy_split(count=64, channels=1, side=8, classes=10, seed=0):
 
 def toy_set(side=28, classes=ap.data.CLOTHES, name="fashion_mnist"):
     """A whole data set of 40 + 20 + 20 images."""
-    parts = [toy_split(count, side=side, classes=len(classes), seed=seed) for seed, count in enumerate((40, 20, 20))]
+    parts = [
+        toy_split(count, side=side, classes=len(classes), seed=seed)
+        for seed, count in enumerate((40, 20, 20))
+    ]
     return ap.Dataset(name, "mini", tuple(classes), *parts)
 
 
@@ -32,7 +35,9 @@ class Linear(nn.Module):
     def __init__(self, weight, bias=None):
         super().__init__()
         self.weight = nn.Parameter(torch.as_tensor(weight, dtype=torch.float32))
-        self.bias = nn.Parameter(torch.zeros(len(self.weight)) if bias is None else torch.as_tensor(bias).float())
+        self.bias = nn.Parameter(
+            torch.zeros(len(self.weight)) if bias is None else torch.as_tensor(bias).float()
+        )
 
     def forward(self, x):
         return x.flatten(1) @ self.weight.T + self.bias
@@ -48,15 +53,23 @@ class TinyCNN(nn.Module):
 
     def __init__(self, channels=1, classes=10):
         super().__init__()
-        self.conv, self.bn, self.fc = nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, classes)
+        self.conv, self.bn, self.fc = (
+            nn.Conv2d(channels, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.Linear(4, classes),
+        )
 
     def forward(self, x):
         return self.fc(self.bn(self.conv(x)).relu().mean(dim=(2, 3)))
 
 
 # What an owner may put before a network that takes (1, 8, 8): nothing, or one of the transforms.
-OWNERS = {"plain": lambda: None, "fixed": lambda: ap.Fixed((1, 8, 8), 0.1, 0.2, seed=5),
-          "learned": lambda: ap.Learned((1, 8, 8), seed=0), "generator": lambda: ap.Generator(1, 3, seed=0)}
+OWNERS = {
+    "plain": lambda: None,
+    "fixed": lambda: ap.Fixed((1, 8, 8), 0.1, 0.2, seed=5),
+    "learned": lambda: ap.Learned((1, 8, 8), seed=0),
+    "generator": lambda: ap.Generator(1, 3, seed=0),
+}
 
 
 def max_norm(transform, norm=1.0):
@@ -130,7 +143,12 @@ def true_probability(logits, labels):
 
 def squared_norm(perturbation):
     """Mean over the batch of each sample's sum of squares."""
-    return np.mean([sum(value ** 2 for value in sample.flatten()) for sample in np.asarray(perturbation, np.float64)])
+    return np.mean(
+        [
+            sum(value**2 for value in sample.flatten())
+            for sample in np.asarray(perturbation, np.float64)
+        ]
+    )
 
 
 def press_ctrl_c(monkeypatch, at):
@@ -160,11 +178,18 @@ class Devices(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if function is torch.ops.aten._to_copy.default and kwargs.get("device", args[0].device) != args[0].device:
+        if (
+            function is torch.ops.aten._to_copy.default
+            and kwargs.get("device", args[0].device) != args[0].device
+        ):
             self.copies += 1
             self.waiting_copies += not kwargs.get("non_blocking", False)
         elif function is not torch.ops.aten.copy_.default:
             # a tensor without dimensions counts as a number
-            devices = {leaf.device.type for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor) and leaf.dim()}
+            devices = {
+                leaf.device.type
+                for leaf in tree_leaves((args, kwargs))
+                if isinstance(leaf, torch.Tensor) and leaf.dim()
+            }
             assert len(devices) < 2, f"{function} on {' and '.join(sorted(devices))}"
         return function(*args, **kwargs)

@@ -29,9 +29,14 @@ def main():
         for name, array in arrays.items():
             buffer = io.BytesIO()
             np.save(buffer, array, allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue(), zipfile.ZIP_DEFLATED, 9)
+            archive.writestr(
+                zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue(), zipfile.ZIP_DEFLATED, 9
+            )
     content = MINI_FILE.read_bytes()
-    print(f"{MINI_FILE.name}: {len(content) / 1e6:.2f} MB, SHA-256 {hashlib.sha256(content).hexdigest()}")
+    print(
+        f"{MINI_FILE.name}: {len(content) / 1e6:.2f} MB, SHA-256"
+        f" {hashlib.sha256(content).hexdigest()}"
+    )
 
 
 if __name__ == "__main__":

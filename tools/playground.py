@@ -24,7 +24,15 @@ IMAGES = 256   # of the mini test set, its first ones; they come in no order of 
 
 
 def record_path(transform):
-    return PACKAGE / "assets" / "records" / f"{DATASET}-{SIZE}" / NETWORK / transform / f"seed{SEED}.json"
+    return (
+        PACKAGE
+        / "assets"
+        / "records"
+        / f"{DATASET}-{SIZE}"
+        / NETWORK
+        / transform
+        / f"seed{SEED}.json"
+    )
 
 
 def recorded(transform):
@@ -34,8 +42,14 @@ def recorded(transform):
 
 def fingerprint():
     """A checksum over everything that what is made depends on."""
-    files = [Path(__file__), ROOT / "requirements.txt", PACKAGE / "assets" / f"{DATASET}_mini.npz", *ENGINE.glob("*"),
-             *PACKAGE.glob("*.py"), *(PACKAGE / "experiments").glob("*.py")]
+    files = [
+        Path(__file__),
+        ROOT / "requirements.txt",
+        PACKAGE / "assets" / f"{DATASET}_mini.npz",
+        *ENGINE.glob("*"),
+        *PACKAGE.glob("*.py"),
+        *(PACKAGE / "experiments").glob("*.py"),
+    ]
     for transform in TRANSFORMS:
         files += [record_path(transform), record_path(transform).with_suffix(".safetensors")]
     digest = hashlib.sha256()
@@ -69,25 +83,42 @@ def main():
     # Pixels are stored as 8 bits and divided by 255 when they are loaded; the page does the same.
     pixels = (test.images * 255).round().byte()
     assert (pixels.float() / 255 == test.images).all(), "these images do not come from 8-bit pixels"
-    (TARGET / "images.bin").write_bytes(pixels.numpy().tobytes() + test.labels.byte().numpy().tobytes())
+    (TARGET / "images.bin").write_bytes(
+        pixels.numpy().tobytes() + test.labels.byte().numpy().tobytes()
+    )
 
     shape = tuple(test.images.shape[1:])
     networks = []
     for transform in TRANSFORMS:
         net, owner, record = ap.pretrained(DATASET, NETWORK, transform, SIZE, SEED)
         path = ap.export.to_onnx(net, owner, TARGET / f"{transform}.onnx", shape)
-        networks.append({"name": transform, "file": path.name, "clip": owner is not None and owner.clip,
-                         "recorded": record["came_out"]["test"], **sizes(path)})
+        networks.append(
+            {
+                "name": transform,
+                "file": path.name,
+                "clip": owner is not None and owner.clip,
+                "recorded": record["came_out"]["test"],
+                **sizes(path),
+            }
+        )
     recipe = recorded("fixed")["asked"]["recipe"]
     contents = {
         "size": SIZE,  # of the set that the networks were trained on
         "classes": data.classes,
-        "images": {"file": "images.bin", "count": len(test), "shape": shape, **sizes(TARGET / "images.bin")},
-        "sigma": recipe["sigma"], "p": recipe["p"],  # of the owner's fixed key
+        "images": {
+            "file": "images.bin",
+            "count": len(test),
+            "shape": shape,
+            **sizes(TARGET / "images.bin"),
+        },
+        "sigma": recipe["sigma"],
+        "p": recipe["p"],  # of the owner's fixed key
         "networks": networks,
         "engine": {path.name: sizes(path) for path in sorted(ENGINE.iterdir())},
     }
-    (TARGET / "playground.json").write_text(json.dumps(contents, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (TARGET / "playground.json").write_text(
+        json.dumps(contents, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     stamp.write_text(expected)  # last, so that a run that was cut off starts again
 
 

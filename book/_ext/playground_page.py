@@ -23,7 +23,12 @@ import playground  # noqa: E402
 
 logger = logging.getLogger(__name__)
 CONTENTS = playground.TARGET / "playground.json"
-TITLES = {"baseline": "Baseline, no protection", "fixed": "Fixed key", "learned": "Learned key", "generator": "Generator"}
+TITLES = {
+    "baseline": "Baseline, no protection",
+    "fixed": "Fixed key",
+    "learned": "Learned key",
+    "generator": "Generator",
+}
 MISSING = """\
 <div class="admonition warning"><p class="admonition-title">The playground is not part of this copy of the book</p>
 <p>Its networks were not there when the pages were built. <code>make book</code> makes them; so do
@@ -42,19 +47,24 @@ class Playground(SphinxDirective):
                 return []
             if playground.ENGINE.is_dir():  # otherwise offline.py has said it
                 # not a warning: a plain `jupyter-book build .` is fine, and -W must pass
-                logger.info("notice: the networks of the playground are missing, and its page says so. "
-                            "`python tools/playground.py` makes them.")
+                logger.info(
+                    "notice: the networks of the playground are missing, and its page says so. "
+                    "`python tools/playground.py` makes them."
+                )
             return [nodes.raw("", MISSING, format="html")]
         html = (SOURCE / "parts" / f"{part}.html").read_text(encoding="utf-8")
         self.env.note_dependency(str(SOURCE / "parts" / f"{part}.html"))
         contents = json.loads(CONTENTS.read_text(encoding="utf-8"))
         first = next(network for network in contents["networks"] if network["name"] == "fixed")
         loads = [first, contents["images"], *contents["engine"].values()]
-        for name, value in {"FOLDER": "../" * self.env.docname.count("/") + "playground/",
-                            "COMPRESSED": megabytes(sum(file["compressed"] for file in loads)),
-                            "UNPACKED": megabytes(sum(file["bytes"] for file in loads)),
-                            "MORE": megabytes(max(network["compressed"] for network in contents["networks"])),
-                            "SIGMA": str(contents["sigma"]), "P": str(contents["p"])}.items():
+        for name, value in {
+            "FOLDER": "../" * self.env.docname.count("/") + "playground/",
+            "COMPRESSED": megabytes(sum(file["compressed"] for file in loads)),
+            "UNPACKED": megabytes(sum(file["bytes"] for file in loads)),
+            "MORE": megabytes(max(network["compressed"] for network in contents["networks"])),
+            "SIGMA": str(contents["sigma"]),
+            "P": str(contents["p"]),
+        }.items():
             html = html.replace(f"%{name}%", value)
         return [nodes.raw("", html, format="html")]
 
@@ -68,15 +78,23 @@ def records_table():
     rows, counts = [], set()
     for transform in playground.TRANSFORMS:
         test = playground.recorded(transform)["came_out"]["test"]
-        cells = [share(test[what]) if what in test else "–" for what in ("authorized", "unauthorized")]
+        cells = [
+            share(test[what]) if what in test else "–" for what in ("authorized", "unauthorized")
+        ]
         if "accuracy" in test:  # a baseline knows no difference
             cells = [share(test["accuracy"])] * 2
         counts |= {f"{part['images']:,}" for part in test.values()}
-        rows.append(f'<tr><th scope="row">{escape(TITLES[transform])}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>')
-    return ('<table class="table playground-records"><caption>Recorded accuracies in %, each on '
-            f'{" or ".join(sorted(counts))} test images, with 95% intervals</caption>'
-            '<thead><tr><th scope="col">network</th><th scope="col">authorized</th><th scope="col">unauthorized</th></tr></thead>'
-            f'<tbody>{"".join(rows)}</tbody></table>')
+        rows.append(
+            "<tr><th"
+            f' scope="row">{escape(TITLES[transform])}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+        )
+    return (
+        '<table class="table playground-records"><caption>Recorded accuracies in %, each on '
+        f"{' or '.join(sorted(counts))} test images, with 95% intervals</caption>"
+        '<thead><tr><th scope="col">network</th><th scope="col">authorized</th><th'
+        ' scope="col">unauthorized</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
 
 
 def share(test):
