@@ -175,7 +175,7 @@ def from_folder(root, image_size=None, gray=False, name=None, **options):
 
     image_size: every picture is resized to this many pixels a side; by default pictures
         must be square and of one size already.
-    gray: one channel instead of three (``grey`` is understood, too).
+    gray: one channel instead of three; the British spelling is understood, too.
     name: by default that of the folder.
     options: ``validation``, ``test``, ``seed`` and ``device`` of :func:`from_arrays`.
 
@@ -186,7 +186,7 @@ def from_folder(root, image_size=None, gray=False, name=None, **options):
     Raises :class:`DataError` if there is no such tree, a picture cannot be read, or
     sizes differ.
     """
-    gray = options.pop("grey", gray)
+    gray = options.pop("grey", gray)  # codespell:ignore grey
     images, labels, classes = _pictures.read_tree(root, gray, image_size)
     name = name or at_home(root).resolve().name or "own images"
     return from_arrays(images, labels, classes, name, **options)

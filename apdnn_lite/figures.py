@@ -16,7 +16,7 @@ from ._table import Table as Table
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILION, PURPLE, GRAY = "#D55E00", "#CC79A7", "#6F6F6F"
-GREY = GRAY  # as the chapters spell it
+GREY = GRAY  # the British spelling, too. codespell:ignore grey
 STYLE = {
     "figure.dpi": 100, "savefig.dpi": 100, "figure.constrained_layout.use": True,
     "font.size": 10.5, "axes.spines.top": False, "axes.spines.right": False,

@@ -380,8 +380,8 @@ def test_a_network_that_is_too_sure_is_attacked_along_its_margin():
     for scale in (1.0, 1e2, 1e4):
         net = Linear(np.stack([w, -w]) * scale, [0.0, 0.0])
         labels = net(split.images).argmax(dim=1)
-        towards = np.where(labels == 0, -1, 1)[:, None] * np.sign(w)
-        expected = np.clip(split.images.numpy() + 0.1 * towards.reshape(4, 1, 8, 8), 0, 1)
+        toward = np.where(labels == 0, -1, 1)[:, None] * np.sign(w)
+        expected = np.clip(split.images.numpy() + 0.1 * toward.reshape(4, 1, 8, 8), 0, 1)
         if scale > 1:
             with pytest.warns(
                 UserWarning,

@@ -314,12 +314,12 @@ def test_the_pick_uses_no_label():
     found = attacks.input_only(net, split.images, 0.1, 0.2, draws=6)
     relabeled = ap.Split(split.images, (split.labels + 1) % 10, split.indices)
     place = int(np.argmax(found.scores))
-    for labelled in (split, relabeled):
-        result = ap.access(net, labelled, found)
+    for labeled in (split, relabeled):
+        result = ap.access(net, labeled, found)
         assert (
             result.picked
             == result.accuracies[place]
-            == ap.accuracy(net, labelled, found.transforms[place])
+            == ap.accuracy(net, labeled, found.transforms[place])
         )
 
 

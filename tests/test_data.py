@@ -99,7 +99,7 @@ def test_the_seed_of_the_split_is_pinned():
     ]
 
 
-def test_mini_comes_with_its_licence_and_is_small():
+def test_mini_comes_with_its_license_and_is_small():
     assert data.MINI_FILE.stat().st_size < 8_000_000
     texts = [
         path.read_text(encoding="utf-8")
@@ -735,7 +735,7 @@ def test_a_damaged_archive_is_refused(batches, content):
 
 
 def jpeg_archive(path, monkeypatch):
-    """An archive like that of the JPEG copy, with 3 training and 2 test pictures of each class, each of one grey."""
+    """An archive like that of the JPEG copy, with 3 training and 2 test pictures of each class, each of one gray."""
     shades = {}
     with tarfile.open(path, "w:gz") as archive:
         for part, count in (("test", 2), ("train", 3)):  # not in the order of the splits
@@ -821,7 +821,7 @@ def test_from_arrays_is_drawn_by_the_seed():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_from_arrays_takes_bytes_or_floats_grey_or_colour(dtype, channels):
+def test_from_arrays_takes_bytes_or_floats_gray_or_color(dtype, channels):
     levels = np.random.default_rng(0).integers(256, size=(10, channels, 5, 5), dtype=np.uint8)
     own = ap.from_arrays(
         levels if dtype == np.uint8 else levels.astype(dtype) / 255,
@@ -906,16 +906,16 @@ def test_from_folder_takes_a_tree_of_pictures(pictures):
             torch.testing.assert_close(image, expected[:, None, None].expand(3, 6, 6))
 
 
-def test_from_folder_grey_and_resized(pictures):
-    own = ap.from_folder(pictures, image_size=9, grey=True, name="mine")
+def test_from_folder_gray_and_resized(pictures):
+    own = ap.from_folder(pictures, image_size=9, gray=True, name="mine")
     assert own.train.images.shape[1:] == (1, 9, 9) and own.name == "mine"
-    # ITU-R 601: the grey of red, green and blue, rounded by PIL.
+    # ITU-R 601: the gray of red, green and blue, rounded by PIL.
     red, green = 20 * (own.train.indices % 6), 100 * own.train.labels
-    grey = (0.299 * red + 0.587 * green + 0.114 * 7) / 255
-    torch.testing.assert_close(own.train.images[:, 0, 4, 4], grey.float(), rtol=0, atol=1.1 / 255)
+    gray = (0.299 * red + 0.587 * green + 0.114 * 7) / 255
+    torch.testing.assert_close(own.train.images[:, 0, 4, 4], gray.float(), rtol=0, atol=1.1 / 255)
 
 
-def test_from_folder_takes_grey_pictures_as_colour(pictures):
+def test_from_folder_takes_gray_pictures_as_color(pictures):
     for path in pictures.rglob("*.png"):
         Image.open(path).convert("L").save(path)
     assert ap.from_folder(pictures).train.images.shape[1:] == (3, 6, 6)

@@ -114,7 +114,7 @@ def test_a_picture_is_what_the_function_draws():
     box = widgets.explore(lambda n: figure, n=widgets.slider("n", [1], 1))
     stored = pixels(box.children[1].children[0]).astype(int)
     assert stored.shape == drawn.shape
-    assert abs(stored - drawn).max() <= 16, "128 colours are enough for lines on white"
+    assert abs(stored - drawn).max() <= 16, "128 colors are enough for lines on white"
 
 
 def test_the_picture_at_the_start_is_that_of_the_sliders():

@@ -99,7 +99,7 @@ def refresh(path, timeout):
         sys.exit(f"\n{path.name}, cell {running} failed; nothing was saved.\n\n{error}")
     notebook = tidy(notebook, path.stem)
     nbformat.validate(notebook)
-    # to a neighbour first, so that an interruption leaves the old file whole
+    # to a neighbor first, so that an interruption leaves the old file whole
     new = path.with_suffix(".ipynb.new")
     nbformat.write(notebook, new)
     os.replace(new, path)
