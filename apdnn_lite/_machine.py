@@ -73,9 +73,10 @@ def cpu_gains_by_bfloat16():
     """Whether this processor trains faster in bfloat16 than in float32.
 
     Decided by its name and instructions, not by a stopwatch, so that it is the same from run to
-    run. Having the instructions is not enough: two threads of an Intel Xeon with AVX512-BF16 alone
-    trained ResNet-20 at 317 images a second in bfloat16 and at 386 in float32; two of an AMD EPYC
-    (Zen 5) trained about twice as fast in bfloat16. ``benchmarks/throughput.py`` measures both.
+    run. Having the instructions is not enough. Measured with two threads, bfloat16 against float32:
+    an AMD EPYC (Zen 5) trained about twice as fast, an Intel Xeon with AMX 1.7 to 2.2 times as
+    fast; a Xeon with AVX512-BF16 alone reached 0.8 of the speed, and so did the other one with AMX
+    masked out. ``benchmarks/throughput.py`` measures both.
     """
     found = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch cannot tell
     intel = "intel" in str(found.get("cpu_name", "")).lower()

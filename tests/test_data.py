@@ -1140,3 +1140,51 @@ def test_the_shipped_file_is_what_the_tool_cuts():
     for part in PARTS:
         for one, other in zip(cut[part], shipped[part], strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+# ---- what a split and a set are as objects
+
+@pytest.mark.parametrize("made", [toy_split, toy_set], ids=["split", "set"])
+def test_they_cannot_be_changed_and_are_told_apart_by_what_they_are(made):
+    """Comparing their tensors would raise; two loads are two sets."""
+    one, other = made(), made()
+    assert one == one and one != other and len({one, other}) == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.name = "another"
+
+
+def test_images_without_labels_are_noticed_by_whoever_reads_them():
+    split = ap.Split(torch.zeros(3, 1, 4, 4), torch.zeros(2).long(), torch.arange(3))
+    with pytest.raises(ValueError, match="shorter"):
+        list(split)
+
+
+@pytest.mark.parametrize("ask", [
+    lambda: toy_split().to("card"),
+    lambda: toy_set().to("card"),
+    lambda: ap.load("fashion_mnist", device="card"),
+    lambda: ap.from_arrays(torch.zeros(30, 1, 4, 4), torch.arange(30) % 2, device="card"),
+], ids=["split", "set", "load", "from_arrays"])
+def test_a_device_that_is_not_there(ask):
+    with pytest.raises(ValueError, match="there is no device 'card' here: expected 'auto' or one"):
+        ask()
+
+
+def test_auto_is_a_device():
+    expected = ap.pick_device("auto")
+    for found in (toy_split().to("auto"), ap.from_arrays(
+            torch.zeros(30, 1, 4, 4), torch.arange(30) % 2, device="auto").train):
+        assert found.images.device.type == expected.type
+
+
+def test_the_shares_and_the_seed_of_from_arrays_by_default():
+    images, labels = torch.arange(100.0).reshape(100, 1, 1, 1) / 100, torch.arange(100) % 2
+    by_default = ap.from_arrays(images, labels)
+    said = ap.from_arrays(images, labels, validation=0.1, test=0.2, seed=0)
+    other = ap.from_arrays(images, labels, validation=0.1, test=0.2, seed=1)
+    assert by_default.name == "own images" and by_default.size == "own"
+    assert [len(getattr(by_default, part)) for part in PARTS] == [70, 10, 20]
+    for part in PARTS:
+        found, expected = getattr(by_default, part), getattr(said, part)
+        assert torch.equal(found.indices, expected.indices)
+        assert not torch.equal(found.indices, getattr(other, part).indices)

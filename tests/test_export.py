@@ -342,3 +342,19 @@ def test_nothing_of_the_exporters_notes_is_left(tmp_path):
 def test_the_exporter_is_quiet(tmp_path, capfd, recwarn):
     export.to_onnx(nn.Flatten(), None, tmp_path / "net.onnx", SHAPE)
     assert capfd.readouterr().out == "" and not recwarn.list
+
+
+@pytest.mark.parametrize("answer", [
+    lambda logits: logits[:, 0],
+    lambda logits: torch.cat([logits, logits]),
+    lambda logits: logits[:1],
+    lambda logits: logits[:, :, None],
+], ids=["one dimension", "more rows", "fewer rows", "three dimensions"])
+def test_what_are_no_logits_of_these_images_is_refused(answer, tmp_path):
+    class Answers(nn.Module):
+        def forward(self, x):
+            return answer(x.flatten(1))
+
+    with pytest.raises(ValueError, match=r"returns logits of shape \(2, num_classes\), got Tensor"):
+        ap.export.to_onnx(Answers(), None, tmp_path / "net.onnx", (1, 4, 4))
+    assert not list(tmp_path.iterdir())
