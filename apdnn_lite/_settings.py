@@ -6,8 +6,6 @@ from functools import partial
 
 from ._checks import one_of, real_number, whole_number, yes_or_no
 
-MOST_SEED = 2**63 - 1  # torch's generators take no larger one
-
 
 def setting(default, what, check=None):
     """A field of a :func:`checked` class: its default, what it is, and a function that checks it.
@@ -31,6 +29,13 @@ def checked(cls):
     lines = [f"    {each.name} = {each.default!r}: {each.metadata['what']}" for each in fields(cls)]
     cls.__doc__ = "\n".join([own_doc.rstrip(), "", *lines, ""])
     return cls
+
+
+def at_most(most, name, value):
+    """``value``; raises ValueError if it is larger than ``most``."""
+    if value > most:
+        raise ValueError(f"{name} must be at most {most}, got {value}")
+    return value
 
 
 def made_of(cls, words):
@@ -74,8 +79,10 @@ class must:
 
     @staticmethod
     def be_a_seed(name, value):
-        """A whole number that torch takes as a seed."""
-        value = whole_number(name, value, least=0)
-        if value > MOST_SEED:
-            raise ValueError(f"{name} must be at most {MOST_SEED}, got {value}")
-        return value
+        """A whole number from 0 up that torch and NumPy take as a seed."""
+        return at_most(2**63 - 1, name, whole_number(name, value, least=0))
+
+    @staticmethod
+    def be_a_seed_of_torch(name, value):
+        """A whole number that torch takes as a seed; it may be negative."""
+        return at_most(2**64 - 1, name, whole_number(name, value, least=-2**63))

@@ -60,8 +60,8 @@ class Settings:
     cuda_graph: bool = setting(
         False, "launch a batch on a CUDA device at once, as one graph: launching the "
         "kernels of a small network takes longer than computing them", must.be_bool)
-    seed: int = setting(
-        0, "of the order of the images, augmentation and dropout", must.be_a_seed)
+    seed: int = setting(0, "of the order of the images, augmentation and dropout",
+                        must.be_a_seed_of_torch)
 
 
 def fit(net, train, validation, *, transform=None, loss=None, device="auto",

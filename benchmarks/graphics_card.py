@@ -24,11 +24,10 @@ import statistics
 import time
 
 import torch
-from apdnn_lite._graph import attach_graph
-from apdnn_lite.experiments.recipes import fit_settings
 from tqdm import tqdm
 
 import apdnn_lite as ap
+from apdnn_lite._graph import attach_graph
 from apdnn_lite._machine import pick_precision
 from apdnn_lite.experiments import (
     build,
@@ -38,6 +37,7 @@ from apdnn_lite.experiments import (
     recipe_of,
     tables,
 )
+from apdnn_lite.experiments.recipes import fit_settings
 from apdnn_lite.training import Run, Settings
 
 CELLS = (

@@ -28,7 +28,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# Two scripts of the theme declare one name, and on a reader's first visit it finds no mode stored; nothing comes of either.
+# Two scripts of the theme declare one name, and on a reader's first visit it finds no mode stored;
+# nothing comes of either.
 ALLOWED = ("Identifier 'DOCUMENTATION_OPTIONS' has already been declared", "Got invalid theme mode")
 
 
@@ -46,7 +47,10 @@ OF_THE_THEME = {
 
 
 def violations(page):
-    """What axe-core finds wrong in a page, one line for each kind and element, without what is the theme's own."""
+    """What axe-core finds wrong in a page, one line for each kind and element.
+
+    What is the theme's own is left out.
+    """
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate(
         "axe.run().then(({violations}) => violations.flatMap(({id, help, nodes}) => "
@@ -123,10 +127,10 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, book_url):
-    """A function that opens a page of the book and returns it; ``page.problems`` lists what went wrong in it.
+    """A function that opens a page of the book and returns it.
 
-    Every request to another host is refused, and is a problem; so is a request that fails, a console
-    error and an exception that no script caught.
+    ``page.problems`` lists what went wrong in it. Every request to another host is refused, and is
+    a problem; so is a request that fails, a console error and an exception that no script caught.
     """
     contexts = []
 
@@ -142,10 +146,11 @@ def open_page(browser, book_url):
             page.problems.append(f"asked another host: {request.request.url}")
             return request.abort()
 
+        def note(text):
+            if not any(known in text for known in ALLOWED):
+                page.problems.append(text)
+
         context.route("**/*", route)
-        note = lambda text: (
-            None if any(known in text for known in ALLOWED) else page.problems.append(text)
-        )  # noqa: E731
         page.on("console", lambda message: note(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: note(str(error)))
         page.on(

@@ -26,7 +26,7 @@ def gradient(net, images, labels):
 
 @pytest.fixture
 def linear():
-    """A linear network of two classes and gray images far from black and white: ε never leaves [0, 1]."""
+    """A linear network of two classes and gray images: plus or minus ε they stay in [0, 1]."""
     split = toy_split(12, side=4, classes=2)
     return toy_linear(16, 2), 0.25 + 0.5 * split.images, split.labels
 
@@ -374,7 +374,7 @@ def test_attacks_work_where_gradients_are_switched_off(attack):
 
 
 def test_a_network_that_is_too_sure_is_attacked_along_its_margin():
-    """With two classes and W = ±w every gradient is a multiple of w, however sure the network is."""
+    """With two classes and W = ±w every gradient is a multiple of w, sure as the network may be."""
     w = np.random.default_rng(0).normal(size=64)
     split, labels = toy_split(4), torch.tensor([0, 1, 0, 1])
     for scale in (1.0, 1e2, 1e4):
@@ -394,7 +394,7 @@ def test_a_network_that_is_too_sure_is_attacked_along_its_margin():
 
 
 def test_the_gradient_where_the_loss_is_rounded_to_zero():
-    """Logits 40, 0 and −1 and classes that are right, wrong and too sure: by the formula, in float64."""
+    """By the formula, in float64: logits 40, 0 and −1; classes right, wrong, and too sure."""
     logits = torch.tensor(
         [[40.0, 0.0, -1.0], [40.0, 0.0, -1.0], [1.0, 0.5, 0.0], [0.0, 300.0, 0.0]],
         requires_grad=True,
@@ -572,7 +572,10 @@ def test_random_numbers_do_not_depend_on_the_default_type():
 
 
 class ElsewhereByDefault(TorchFunctionMode):
-    """As with ``torch.set_default_device("cuda")``: what is made without a device refuses the CPU's generator."""
+    """As with ``torch.set_default_device("cuda")``.
+
+    What is made without a device refuses the CPU's generator.
+    """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}

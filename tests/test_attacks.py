@@ -39,7 +39,7 @@ def pairs_of(transform, count=4):
 
 
 def test_each_attack_takes_what_its_adversary_has_and_nothing_else():
-    """The threat model: the left column is what the thief was given, the right one how they go about it."""
+    """The threat model: on the left what the thief was given, on the right how they go about it."""
     has = {
         "direct": ({"net", "images"}, set()),
         "brightness": ({"net", "images"}, {"shifts", "clip"}),
@@ -131,7 +131,10 @@ def test_each_candidate_has_the_score_of_its_own_answers(attack):
 
 
 def information(logits):
-    """The mutual information of image and answer as Σ q log (q / mean q), averaged over images; by NumPy."""
+    """The mutual information of image and answer, by NumPy.
+
+    It is Σ q log (q / mean q), averaged over images.
+    """
     q = softmax(logits)
     return np.mean(np.sum(q * np.log(q / q.mean(axis=0)), axis=1))
 
@@ -231,9 +234,11 @@ def test_no_draws_are_refused():
 
 
 def locked_linear(split, strength=12.0):
-    """A linear network that is right on processed images, and gives every raw one class 0; and the owner's transform.
+    """A linear network and its owner's transform.
 
-    The owner adds a perturbation δ of his own with W·δ = −strength for class 0 and 0 for the others, which the bias undoes.
+    The network is right on processed images, and gives every raw one class 0. The owner adds a
+    perturbation δ of his own with W·δ = −strength for class 0 and 0 for the others, which the bias
+    undoes.
     """
     features = split.images.flatten(1)
     centered = features - features.mean(dim=0)
@@ -263,7 +268,7 @@ def test_climbing_opens_a_lock_without_a_label_or_a_guess():
 
 
 def test_climbing_goes_up_the_gradient_of_the_score():
-    """One step of Adam changes each pixel by the learning rate, in the direction in which the score rises."""
+    """One step of Adam moves each pixel by the learning rate, the way that raises the score."""
     net, images = toy_linear(), toy_split(12).images
     start = np.random.SeedSequence(3).spawn(1)[0]
     began = ap.Learned((1, 8, 8), 0.03, start).delta.detach()
@@ -274,9 +279,10 @@ def test_climbing_goes_up_the_gradient_of_the_score():
         - began
     )
     weight, bias = net.weight.detach().double().numpy(), net.bias.detach().double().numpy()
-    score = lambda delta: information(
-        (images.double().numpy() + delta).reshape(12, -1) @ weight.T + bias
-    )  # noqa: E731
+
+    def score(delta):
+        return information((images.double().numpy() + delta).reshape(12, -1) @ weight.T + bias)
+
     for pixel in range(0, 64, 7):
         step = np.zeros((1, 8, 8))
         step.flat[pixel] = 1e-5
@@ -286,12 +292,11 @@ def test_climbing_goes_up_the_gradient_of_the_score():
 
 def test_climbing_follows_its_seed_and_each_try_starts_anew():
     net, images = toy_linear(), toy_split(12).images
-    climbed = lambda seed: [
-        thief.delta
-        for thief in attacks.climb(  # noqa: E731
-            net, images, tries=2, steps=2, batch_size=5, seed=seed
-        ).transforms
-    ]
+
+    def climbed(seed):
+        found = attacks.climb(net, images, tries=2, steps=2, batch_size=5, seed=seed)
+        return [thief.delta for thief in found.transforms]
+
     assert all(map(torch.equal, climbed(4), climbed(4))) and not torch.equal(
         climbed(4)[0], climbed(5)[0]
     )
@@ -426,7 +431,8 @@ def test_pairs_that_do_not_match_are_refused():
 @given(st.floats(1e-3, 1), st.floats(0.01, 0.5))
 def test_a_matched_sigma_gives_keys_as_strong_as_the_owners_perturbation(rms, p):
     key = ap.Fixed((3, 200, 200), attacks.matched_sigma(rms, p), p, seed=0).key
-    # The share of nonzero pixels of 120,000 is 2p up to 5 standard deviations, and the rms its root.
+    # The share of nonzero pixels of 120,000 is 2p up to 5 standard deviations, and the rms goes
+    # with its root.
     spread = 5 * math.sqrt(2 * p * (1 - 2 * p) / key.numel()) / (2 * p)
     assert key.square().mean().item() == pytest.approx(rms ** 2, rel=spread + 1e-5)
 
@@ -625,7 +631,10 @@ def test_attacks_work_where_gradients_are_switched_off(attack):
 
 
 class ElsewhereByDefault(TorchFunctionMode):
-    """As with ``torch.set_default_device("cuda")``: what is made without a device refuses the CPU's generator."""
+    """As with ``torch.set_default_device("cuda")``.
+
+    What is made without a device refuses the CPU's generator.
+    """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}

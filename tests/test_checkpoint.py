@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from toys import QUIET, Learnable, TinyCNN, same, state_of, toy_split
 from torch import nn
+from toys import QUIET, Learnable, TinyCNN, same, state_of, toy_split
 
 import apdnn_lite as ap
 from apdnn_lite import _checkpoint, _files
@@ -68,7 +68,10 @@ def put(path, header, tensors):
 
 
 def test_whatever_single_byte_flips_the_file_is_refused_or_means_the_same(written):
-    """Every part of the file: lengths, names, header and tensors. What is only told to people may differ."""
+    """Every part of the file: lengths, names, header and tensors.
+
+    What is only told to people may differ.
+    """
     content = written.read_bytes()
     expected = state_of(fit(written)[0])
     places = np.random.default_rng(0).choice(len(content), 60, replace=False).tolist() + [
@@ -312,7 +315,7 @@ def test_on_a_full_disk_training_goes_on_and_says_so(tmp_path, monkeypatch):
 
 
 def test_two_writers_never_mix(tmp_path, monkeypatch):
-    """The second begins while the first writes: each has a part file of its own, and none is left."""
+    """The second begins while the first writes: each has its own part file, and none is left."""
     path, replace = tmp_path / "file", os.replace
     nested = []
 

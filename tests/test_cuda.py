@@ -16,7 +16,8 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 ON_CUDA = QUIET | {"device": "cuda"}
 TRAIN, VALIDATION = toy_split(64, seed=1), toy_split(32, seed=2)
 RECIPES = {"sgd": (ap.ResNet20, 0.1), "adam": (lambda: ap.SimpleCNN(image_size=8), 2e-3)}
-# Nets that forget rounding: a change of 1e-7 in the first weights of ResNet-20 grows to 0.3 in nine steps at this rate.
+# Nets that forget rounding: a change of 1e-7 in the first weights of ResNet-20 grows to 0.3 in nine
+# steps at this rate.
 STEADY = {"sgd": (TinyCNN, 0.05), "adam": RECIPES["adam"]}
 
 
@@ -94,7 +95,11 @@ def test_training_stopped_and_resumed_ends_close_to_training_in_one_go(
     assert len(history.epochs) == 3
     for name, tensor in one_go.items():
         torch.testing.assert_close(
-            resumed[name], tensor, rtol=1e-2, atol=1e-3, msg=lambda text: f"{name}: {text}"
+            resumed[name],
+            tensor,
+            rtol=1e-2,
+            atol=1e-3,
+            msg=lambda text, name=name: f"{name}: {text}",
         )
 
 
@@ -162,5 +167,9 @@ def test_a_checkpoint_goes_on_on_another_device(tmp_path, monkeypatch, there, ba
     assert len(history.epochs) == 3
     for name, tensor in one_go.items():
         torch.testing.assert_close(
-            resumed[name], tensor, rtol=0.1, atol=0.05, msg=lambda text: f"{name}: {text}"
+            resumed[name],
+            tensor,
+            rtol=0.1,
+            atol=0.05,
+            msg=lambda text, name=name: f"{name}: {text}",
         )

@@ -1,4 +1,4 @@
-"""Image sets: the mini set that ships, full sets from fake files, a reader's own images, and every error."""
+"""Image sets: the mini set, full sets from fake files, a reader's own images, and every error."""
 
 import collections
 import dataclasses
@@ -22,7 +22,7 @@ from PIL import Image
 from toys import toy_set, toy_split
 
 import apdnn_lite as ap
-from apdnn_lite import _files, _pictures, _sources, data
+from apdnn_lite import _files, _sources, data
 
 DataError = ap.DataError
 PARTS = ("train", "validation", "test")
@@ -245,7 +245,10 @@ def test_a_bad_split_is_refused_with_what_was_expected_and_found(images, labels,
 # ---- full sets, from files as their authors publish them
 
 def idx(array):
-    """An array as a file in the IDX format: two zeros, 8 for bytes, the number of dimensions, each, the bytes."""
+    """An array as a file in the IDX format.
+
+    Two zeros, 8 for bytes, the number of dimensions, each of them, the bytes.
+    """
     return (
         bytes([0, 0, 8, array.ndim])
         + struct.pack(f">{array.ndim}I", *array.shape)
@@ -267,7 +270,7 @@ def expect(monkeypatch, name, files, kind=hashlib.sha256):
 
 @pytest.fixture
 def fake(nowhere, monkeypatch):
-    """A set of 50 + 20 images as the four published files, whose checksums the package now expects."""
+    """A set of 50 + 20 images as the four published files, whose checksums are now expected."""
     generator = np.random.default_rng(0)
     arrays = [
         part
@@ -332,14 +335,13 @@ def test_a_mini_set_of_a_full_one_takes_the_first_images_of_each_class(fake, mon
     assert small.size == "mini"
     for part, each in (("train", 2), ("validation", 1), ("test", 1)):
         seen, expected = collections.Counter(), []
-        for index, label in zip(
-            getattr(full, part).indices.tolist(), getattr(full, part).labels.tolist()
-        ):
+        whole = getattr(full, part)
+        for index, label in zip(whole.indices.tolist(), whole.labels.tolist(), strict=True):
             seen[label] += 1
             if seen[label] <= each:
                 expected.append(index)
         assert getattr(small, part).indices.tolist() == expected
-        of_full = dict(zip(getattr(full, part).indices.tolist(), getattr(full, part).images))
+        of_full = dict(zip(whole.indices.tolist(), whole.images, strict=True))
         assert all(torch.equal(of_full[index], image)
                    for index, image in zip(expected, getattr(small, part).images, strict=True))
 
@@ -609,7 +611,7 @@ def test_torchvision_itself_without_a_network(nowhere, capsys):
 
 @pytest.fixture
 def batches(nowhere, monkeypatch):
-    """CIFAR-10 in its author's own format: 5 × 6 training images, 4 test images, known to the package."""
+    """CIFAR-10 in its author's format: 5 × 6 images to train, 4 to test, known to the package."""
     generator = np.random.default_rng(0)
     names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
     arrays = {
@@ -627,7 +629,7 @@ def batches(nowhere, monkeypatch):
 
 
 def pack(files, path, folder="cifar-10-batches-py"):
-    """The files in an archive, after a folder and a file that is none of them, the last one first."""
+    """The files in an archive, the last one first, after a folder and a file that is no part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz") as archive:
         entry = tarfile.TarInfo(f"{folder}/test_batch")  # a folder of a batch's name is no batch
@@ -652,11 +654,8 @@ def test_cifar10_is_read_as_its_author_publishes_it(batches, packed):
         4,
     ] and full.classes == data.OBJECTS
     train = [batches.arrays[f"data_batch_{number}"] for number in range(1, 6)]
-    pixels, labels = (
-        np.concatenate([each[0] for each in train]),
-        sum((each[1] for each in train), []),
-    )
-    for split, pixels, labels in ((full.train, pixels, labels), (full.validation, pixels, labels),
+    joined = np.concatenate([each[0] for each in train]), sum((each[1] for each in train), [])
+    for split, pixels, labels in ((full.train, *joined), (full.validation, *joined),
                                   (full.test, *batches.arrays["test_batch"])):
         assert split.images.shape[1:] == (3, 32, 32)
         for image, label, index in zip(split.images, split.labels, split.indices, strict=True):
@@ -735,7 +734,10 @@ def test_a_damaged_archive_is_refused(batches, content):
 
 
 def jpeg_archive(path, monkeypatch):
-    """An archive like that of the JPEG copy, with 3 training and 2 test pictures of each class, each of one gray."""
+    """An archive like that of the JPEG copy.
+
+    It has 3 training and 2 test pictures of each class, each of one gray.
+    """
     shades = {}
     with tarfile.open(path, "w:gz") as archive:
         for part, count in (("test", 2), ("train", 3)):  # not in the order of the splits
@@ -765,7 +767,7 @@ def test_the_jpeg_copy_of_cifar10_is_read_in_the_order_of_the_names(nowhere, mon
         (full.validation, "train", 3),
         (full.test, "test", 2),
     ):
-        for image, label, index in zip(split.images, split.labels, split.indices):
+        for image, label, index in zip(split.images, split.labels, split.indices, strict=True):
             kind, number = data.OBJECTS[int(index) // count], int(index) % count
             assert label == data.OBJECTS.index(kind)
             np.testing.assert_allclose(255 * image, shades[part, kind, number], atol=1)
@@ -886,7 +888,7 @@ def test_from_arrays_refuses(images, labels, options, message):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """root/cat and root/dog with six pictures of 6×6 pixels each, in levels that tell them apart."""
+    """root/cat and root/dog with six pictures of 6×6 pixels each, in levels that differ."""
     for label, animal in enumerate(("cat", "dog")):
         (tmp_path / "pets" / animal).mkdir(parents=True)
         for number in range(6):
@@ -900,7 +902,7 @@ def test_from_folder_takes_a_tree_of_pictures(pictures):
     assert own.name == "pets" and own.classes == ("cat", "dog")
     assert [len(getattr(own, part)) for part in PARTS] == [6, 3, 3]
     for part in PARTS:
-        for image, label, index in zip(*vars(getattr(own, part)).values()):
+        for image, label, index in zip(*vars(getattr(own, part)).values(), strict=True):
             assert label == index // 6  # ordered by class, then by name
             expected = torch.tensor([20.0 * (index % 6), 100.0 * label, 7]) / 255
             torch.testing.assert_close(image, expected[:, None, None].expand(3, 6, 6))

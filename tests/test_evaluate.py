@@ -36,9 +36,10 @@ def pixels(values, labels):
 def test_accuracy_and_confusion_by_brute_force():
     net, split = toy_linear(), toy_split(200)
     found, counts = answers(net, split.images), np.zeros((10, 10), int)
-    for label, answer in zip(split.labels.tolist(), found):
+    pairs = list(zip(split.labels.tolist(), found, strict=True))
+    for label, answer in pairs:
         counts[label, answer] += 1
-    right = sum(label == answer for label, answer in zip(split.labels.tolist(), found))
+    right = sum(label == answer for label, answer in pairs)
     assert 0 < right < 200
     assert evaluate.count_correct(net, split) == right and ap.accuracy(net, split) == right / 200
     np.testing.assert_array_equal(ap.confusion(net, split), counts)
@@ -98,7 +99,8 @@ def test_device_of():
 @pytest.mark.parametrize(
     "correct, images, low, high",
     [
-        # Newcombe (1998), Statistics in Medicine 17, table I, method 3: Wilson's score without correction.
+        # Newcombe (1998), Statistics in Medicine 17, table I, method 3: Wilson's score without
+        # correction.
         (81, 263, 0.2553, 0.3662),
         (15, 148, 0.0624, 0.1605),
         (0, 20, 0.0, 0.1611),
@@ -214,7 +216,7 @@ def test_the_interval_holds_the_mean_about_95_times_of_100():
 # ---- a reader's own network
 
 class Viewing(torch.nn.Module):
-    """The CNN of a textbook: it flattens with .view, which the channels-last layout does not allow."""
+    """A textbook's CNN: it flattens with .view, which the channels-last layout does not allow."""
 
     def __init__(self):
         super().__init__()

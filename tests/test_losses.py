@@ -231,7 +231,7 @@ def test_what_counts_unless_one_says_otherwise():
 
 
 def test_nothing_of_it_is_read_by_the_host():
-    """So that a graphics card can record it as a CUDA graph: on "meta" there are no values to read."""
+    """So a graphics card can record it as a CUDA graph: on "meta" there are no values to read."""
     arguments = [tensor.to("meta") for tensor in batch()]
     with Devices():
         terms = ap.AntiPiracyLoss()(*arguments)

@@ -1,4 +1,7 @@
-"""The nine mistakes that others made with this method. Each test passes here and fails when its mistake is made."""
+"""The nine mistakes that others made with this method.
+
+Each test passes here and fails when its mistake is made.
+"""
 
 import inspect
 
@@ -41,7 +44,10 @@ def random_batch(count=6):
 # 1. Reductions, and a weight decay that is a hidden γ
 
 def test_mistake_1_each_term_is_a_mean_over_the_batch():
-    """Twice the same batch is the same loss; with sums, or means over entries, it or its size would differ."""
+    """Twice the same batch is the same loss.
+
+    With sums, or means over entries, it or its size would differ.
+    """
     once = random_batch()
     twice = [torch.cat([tensor, tensor]) for tensor in once]
     loss = ap.AntiPiracyLoss(1, 2, 0.5)
@@ -170,7 +176,8 @@ def test_mistake_5_the_cross_entropy_takes_logits():
     processed, raw, labels, perturbation = random_batch()
     found = ap.AntiPiracyLoss()(processed, raw, labels, perturbation).processed.item()
     assert found == pytest.approx(cross_entropy(processed, labels))
-    # A sure and right answer costs nothing; after a second softmax it would still cost −log(e / (e + 9)) = 1.46.
+    # A sure and right answer costs nothing; after a second softmax it would still cost
+    # −log(e / (e + 9)) = 1.46.
     sure = 50 * torch.eye(10)
     assert (
         ap.AntiPiracyLoss()(sure, sure, torch.arange(10), torch.zeros(10, 1, 2, 2)).processed < 1e-6
@@ -221,7 +228,8 @@ def test_mistake_6_batch_normalization_sees_the_mixture():
     mixture = torch.cat([TRAIN.images, transform(TRAIN.images)])
     assert net.bn.num_batches_tracked == 1
     torch.testing.assert_close(net.bn.running_mean, mixture.mean().reshape(1), rtol=1e-4, atol=1e-5)
-    # The two clouds are half a pixel range apart: their common variance is 0.25² more than that of either.
+    # The two clouds are half a pixel range apart: their common variance is 0.25² more than that
+    # of either.
     torch.testing.assert_close(net.bn.running_var, mixture.var().reshape(1), rtol=1e-4, atol=1e-5)
 
 

@@ -65,7 +65,7 @@ def test_parameters_of_resnet20(channels, classes):
 
 
 def test_resnet20_has_the_published_size():
-    """0.27 M in He et al. (2016), table 6; 269,722 for CIFAR-10 with the parameter-free shortcut."""
+    """0.27 M in He et al. (2016), table 6; 269,722 for CIFAR-10 with parameter-free shortcuts."""
     assert ap.count_parameters(ap.ResNet20(3, 10)) == 269_722
 
 
@@ -207,14 +207,18 @@ def test_resnet20_by_hand():
 
 
 def test_convolutions_of_resnet20_start_as_he_et_al_say():
-    """Normal with variance 2 / (kernel² × channels out): the sample's is near it, and far from PyTorch's own."""
+    """Normal with variance 2 / (kernel² × channels out).
+
+    The sample's is near it, and far from PyTorch's own.
+    """
     torch.manual_seed(0)
     net = ResNet20()
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             assert module.bias is None
             n, fan_out = module.weight.numel(), 9 * module.out_channels
-            # the variance of n normal values is off by 5 standard deviations, sqrt(2 / n) each, once in a million
+            # the variance of n normal values is off by 5 standard deviations, sqrt(2 / n) each,
+            # once in a million
             assert module.weight.var().item() == pytest.approx(2 / fan_out, rel=5 * (2 / n) ** 0.5)
     wide = net.stage3[
         2
@@ -223,7 +227,7 @@ def test_convolutions_of_resnet20_start_as_he_et_al_say():
 
 
 def test_the_first_weights_are_these():
-    """The same seed makes the same network as ever: its layers are drawn in the order of the source."""
+    """A seed makes the same network as ever: its layers are drawn in the order of the source."""
     torch.manual_seed(7)
     net = SimpleCNN(2, 7, 9)
     torch.manual_seed(7)

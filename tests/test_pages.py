@@ -1,4 +1,7 @@
-"""Every page of the built book in a browser: it loads, its formulas and sliders work, and it fits a phone."""
+"""Every page of the built book in a browser.
+
+It loads, its formulas and sliders work, and it fits a phone.
+"""
 
 import gzip
 from functools import cache
@@ -34,7 +37,7 @@ NOT_ORDINARY = {"book/playground"}  # it brings networks, and something to run t
 
 
 def check_formulas(page):
-    """All formulas are typeset, without an error. (MathJax's promise is kept when it has finished.)"""
+    """All formulas are typeset, without an error. (MathJax's promise is kept once it is done.)"""
     formulas = page.locator(".bd-article .math").count()
     if formulas:
         page.evaluate("() => MathJax.startup.promise")
@@ -45,16 +48,32 @@ def check_formulas(page):
         assert not wrong, f"formulas with errors: {wrong}"
 
 
-WIDGETS_SHOWN = """() => [...document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]')].every(
-    view => view.parentElement.querySelector('.jupyter-widgets')?.checkVisibility())"""
+WIDGETS_SHOWN = """() => {
+    const type = 'application/vnd.jupyter.widget-view+json';
+    return [...document.querySelectorAll(`script[type="${type}"]`)].every(
+        view => view.parentElement.querySelector('.jupyter-widgets')?.checkVisibility());
+}"""
 PICTURE_CHANGED = """([area, old]) => {
     const pictures = [...area.querySelectorAll('img')].filter(picture => picture.checkVisibility());
-    return pictures.length === 1 && pictures[0].alt !== old && pictures[0].complete && pictures[0].naturalWidth > 0;
+    return pictures.length === 1 && pictures[0].alt !== old
+        && pictures[0].complete && pictures[0].naturalWidth > 0;
 }"""
 
 
+def text_beside(handle, selector):
+    """The text of another part of a slider: its label, or its readout."""
+    return handle.evaluate(
+        "(handle, selector) =>"
+        " handle.closest('.widget-slider').querySelector(selector).innerText",
+        selector,
+    )
+
+
 def check_sliders(page):
-    """Every widget is shown. The arrow keys move each slider over all its values; each shows a picture of its own."""
+    """Every widget is shown.
+
+    The arrow keys move each slider over all its values; each shows a picture of its own.
+    """
     page.wait_for_function(WIDGETS_SHOWN)
     for area in page.locator(".widget-subarea:has(img)").element_handles():
         picture = lambda: area.query_selector("img")  # noqa: B023, E731
@@ -63,24 +82,18 @@ def check_sliders(page):
             steps = round(float(handle.get_attribute("aria-valuemax")))
             here = round(float(handle.get_attribute("aria-valuenow")))
             seen = {picture().get_attribute("src")}
-            readout = lambda: handle.evaluate(
-                "handle =>"
-                " handle.closest('.widget-slider').querySelector('.widget-readout').innerText"
-            )  # noqa: B023, E731
-            name = handle.evaluate(
-                "handle =>"
-                " handle.closest('.widget-slider').querySelector('.widget-label').innerText"
-            )
+            name = text_beside(handle, ".widget-label")
             assert name and handle.get_attribute("aria-label") == name
             for key in ["ArrowLeft"] * here + ["ArrowRight"] * steps:
                 alt = picture().get_attribute("alt")
                 page.keyboard.press(key)
                 page.wait_for_function(PICTURE_CHANGED, arg=[area, alt])
+                readout = text_beside(handle, ".widget-readout")
                 seen.add(picture().get_attribute("src"))
-                assert handle.get_attribute("aria-valuetext") == readout(), (
+                assert handle.get_attribute("aria-valuetext") == readout, (
                     "a screen reader says another value than is shown"
                 )
-                assert f"{name} = {readout()}" in picture().get_attribute("alt")
+                assert f"{name} = {readout}" in picture().get_attribute("alt")
             assert len(seen) == steps + 1, (
                 f"{steps + 1} settings show {len(seen)} different pictures, the last one: {alt}"
             )
@@ -92,7 +105,7 @@ def compressed(path):
 
 
 def weight(page):
-    """Bytes of all files that the browser has loaded for this page, each compressed as servers do it."""
+    """Bytes of all files that the browser has loaded for this page, compressed as servers do it."""
     addresses = page.evaluate(
         "() => [location.href, ...performance.getEntriesByType('resource').map(entry =>"
         " entry.name)]"

@@ -1,4 +1,7 @@
-"""The playground in a headless Chromium, on the built book: its numbers against PyTorch, and every control."""
+"""The playground in a headless Chromium, on the built book.
+
+Its numbers are checked against PyTorch, and every control is tried.
+"""
 
 import json
 import threading
@@ -188,10 +191,13 @@ def test_a_key_and_a_picture_drawn_by_hand_an_upload_and_an_own_network(play, tm
     grid.scroll_into_view_if_needed()
     page.evaluate("document.querySelector('#pg-key').scrollIntoView({block: 'center'})")
     area = grid.bounding_box()
-    at = lambda row, column: (
-        area["x"] + (column + 0.5) * area["width"] / 28,
-        area["y"] + (row + 0.5) * area["height"] / 28,
-    )  # noqa: E731
+
+    def at(row, column):
+        return (
+            area["x"] + (column + 0.5) * area["width"] / 28,
+            area["y"] + (row + 0.5) * area["height"] / 28,
+        )
+
     page.mouse.move(*at(20, 4))
     page.mouse.down()
     page.mouse.move(*at(20, 12))
@@ -228,9 +234,8 @@ def test_a_key_and_a_picture_drawn_by_hand_an_upload_and_an_own_network(play, tm
     net, owner = trained("fixed")
     for tile, transform in enumerate((None, owner)):
         logits = ap.predict(net, TEST.images[7:8], transform)[0]
-        expected = (
-            f"{ap.load('fashion_mnist').classes[logits.argmax()]}\n{100 * logits.softmax(0).max():.0f}%"
-        )
+        answer = ap.load("fashion_mnist").classes[logits.argmax()]
+        expected = f"{answer}\n{100 * logits.softmax(0).max():.0f}%"
         page.wait_for_function(
             "([tile, text]) => document.querySelectorAll('#pg-picture-answers"
             " .pg-answer')[tile].textContent === text",
@@ -411,7 +416,7 @@ def test_a_download_that_failed_can_be_tried_again(open_page):
 
 @pytest.fixture
 def own_file(play):
-    """A page, and a function that gives it a network of the reader's: (name, what make_network takes)."""
+    """A page, and a function that gives it a reader's network: (name, what make_network takes)."""
     page = play()
 
     def give(name, **options):
@@ -423,9 +428,10 @@ def own_file(play):
 
 
 def make_network(classes=10, batch="n", kind="float32", factor=1.0, steps=None, answer=None):
-    """An ONNX file: logits from 784 fixed weights for each class, times a factor; processed images are the raw ones.
+    """An ONNX file: logits from 784 fixed weights for each class, times a factor.
 
-    kind: the type of the logits. steps: how often a loop adds nothing to them. answer: the class that always wins.
+    Processed images are the raw ones. kind: the type of the logits. steps: how often a loop adds
+    nothing to them. answer: the class that always wins.
     """
     onnx = pytest.importorskip("onnx")
     helper, types = onnx.helper, onnx.TensorProto

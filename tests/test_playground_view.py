@@ -1,4 +1,4 @@
-"""The playground of Jupyter, without a front end: what it tries, what it shows, what a move does in Python."""
+"""The playground of Jupyter, without a front end: what it tries and shows, what a move does."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ playground = sys.modules["apdnn_lite.playground"]
 
 
 class Grainy(Linear):
-    """Takes an image for class 1 if some pixel differs from its neighbor by 0.05, or else for class 0."""
+    """Takes an image for class 1 if some pixel is 0.05 off its neighbor, or else for class 0."""
 
     def forward(self, x):
         grain = (x[..., 1:] - x[..., :-1]).abs().amax(dim=(1, 2, 3))

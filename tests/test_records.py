@@ -185,7 +185,7 @@ def test_records_are_all_seeds_in_order(tmp_path):
 @pytest.mark.parametrize("attacks", [False, True])
 @pytest.mark.parametrize("other", [{"seed": 1}, {"transform": "learned"}, {"network": "simple_cnn"},
                                    {"dataset": "mnist"}, {"size": "full"}])
-def test_a_record_copied_over_anothers_file_is_refused(tmp_path, other, attacks):
+def test_a_record_in_the_place_of_another_one_is_refused(tmp_path, other, attacks):
     archive, name = Archive(tmp_path), NAME._replace(**other)
     for each in (NAME, name):
         write(archive, each, attacks)

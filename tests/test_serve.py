@@ -1,4 +1,4 @@
-"""The server that shows the built book: what it answers, with and without compression, and what it refuses."""
+"""The server of the built book: what it answers, compressed and plain, and what it refuses."""
 
 import gzip
 import http.client

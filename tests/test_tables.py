@@ -19,7 +19,7 @@ QUICK = experiments.Recipe(epochs=2, batch_size=20, crop=1)
 
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
-    """Small data, short training, few draws, and a cache and a folder of records of the test's own."""
+    """Small data, short training, few draws; a cache and a folder of records of the test's own."""
     small = dataclasses.replace(toy_set(), size="full")
     monkeypatch.setattr(data, "load", lambda *arguments: small)
     monkeypatch.setattr(_files, "cache_folder", lambda: tmp_path / "cache")

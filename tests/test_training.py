@@ -181,7 +181,10 @@ def test_long_gradients_of_the_transform_are_shortened_and_no_others():
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("learnable", [False, True], ids=["plain", "learnable"])
 def test_fit_does_what_an_ordinary_loop_does(optimizer, learnable):
-    """Whole-set batches, so that their order plays no part; ordinary optimizers, memory layout and loss."""
+    """Whole-set batches, so that their order plays no part.
+
+    Optimizers, memory layout and loss are ordinary.
+    """
     train = toy_split(32, channels=3, seed=3)
     net = made(
         lambda: nn.Sequential(
@@ -382,7 +385,7 @@ def test_augment_moves_and_mirrors_as_numpy_does():
     images = toy_split(200, channels=3, side=5).images
     found = ap.Augment(crop=2, flip=True)(images, torch.Generator().manual_seed(0))
     ways = set()
-    for image, result in zip(images.numpy(), found.numpy()):
+    for image, result in zip(images.numpy(), found.numpy(), strict=True):
         padded = np.pad(image, ((0, 0), (2, 2), (2, 2)))
         matches = [
             (row, column, step)
@@ -411,7 +414,7 @@ def test_augment_without_moves_only_mirrors_and_without_either_changes_nothing()
             if torch.equal(new, old.flip(-1))
             else "else"
         )
-        for new, old in zip(mirrored, images)
+        for new, old in zip(mirrored, images, strict=True)
     ]
     assert set(kinds) == {"as it was", "mirrored"}  # one alone has a probability of 2^-59
     assert torch.equal(ap.Augment(crop=0, flip=False)(images, generator), images)
@@ -476,7 +479,7 @@ class StopAt:
 def trained(
     make_net, make_transform, optimizer, checkpoint=None, stop=None, seed=0, precision="float32"
 ):
-    """Three epochs of three batches; what came out as (state of the network, of the transform, history)."""
+    """Three epochs of three batches, as (state of the network, state of the transform, history)."""
     net, transform = made(make_net), make_transform()
     history = ap.fit(
         net,
@@ -561,7 +564,7 @@ def test_the_selected_epoch_is_the_best_on_the_validation_split_and_survives_a_s
 def test_of_a_plain_network_the_most_accurate_epoch_is_selected():
     assert training.History([{"accuracy": value} for value in (0.2, 0.8, 0.7)]).selected == 1
     with pytest.raises(ValueError, match="no epoch is finished"):
-        training.History().selected
+        _ = training.History().selected
 
 
 def test_it_can_go_on_from_the_checkpoint_of_any_epoch(tmp_path, monkeypatch):
@@ -740,8 +743,9 @@ def test_a_loss_that_is_not_finite_stops_training(transform):
     ({"weight_decay": -1}, "weight_decay must be a finite number at least 0, got -1"),
     ({"augment": "flip"}, "augment must be a function, got 'flip'"),
     ({"cuda_graph": 1}, "cuda_graph must be True or False, got 1"),
-    ({"seed": -1}, "seed must be a whole number, 0 or more, got -1"),
-    ({"seed": 2 ** 63}, "seed must be at most 9223372036854775807"),
+    ({"seed": 0.5}, "seed must be a whole number"),
+    ({"seed": -2**63 - 1}, "seed must be a whole number, -9223372036854775808 or more"),
+    ({"seed": 2**64}, "seed must be at most 18446744073709551615"),
 ])
 def test_settings_that_make_no_sense_are_refused_before_anything_changes(settings, message):
     net = TinyCNN()
@@ -781,9 +785,11 @@ class Dtypes(nn.Module):
 )
 def test_precision_is_that_inside_the_network_in_training_only(precision, inside):
     net, seen = Dtypes(), []
-    loss = lambda *arguments: (
-        seen.extend(a.dtype for a in arguments[:2]) or ap.AntiPiracyLoss()(*arguments)
-    )  # noqa: E731
+
+    def loss(*arguments):
+        seen.extend(a.dtype for a in arguments[:2])
+        return ap.AntiPiracyLoss()(*arguments)
+
     ap.fit(
         net,
         TRAIN,
@@ -933,7 +939,10 @@ def test_fit_brings_network_and_transform_back(monkeypatch):
 
 
 class Recorded:
-    """A CUDA graph's stand-in on the CPU: replayed, it computes again into the tensors it was recorded with."""
+    """A CUDA graph's stand-in on the CPU.
+
+    Replayed, it computes again into the tensors it was recorded with.
+    """
 
     def __init__(self, run):
         self.run = run
@@ -949,17 +958,16 @@ class Recorded:
     def replay(self):
         now = [parameter.grad for parameter in self.parameters]  # a graph knows nothing of these
         replay = self.run.gradients
-        for kept, new in zip(replay.outputs, replay.compute(*replay.inputs)):
+        for kept, new in zip(replay.outputs, replay.compute(*replay.inputs), strict=True):
             kept.copy_(new.detach())
-        for kept, parameter in zip(
-            self.gradients, self.parameters
-        ):  # where the graph writes, whoever reads it
+        # where the graph writes, whoever reads it
+        for kept, parameter in zip(self.gradients, self.parameters, strict=True):
             if kept is not None:
                 kept.copy_(parameter.grad)
         self.put(now)
 
     def put(self, gradients):
-        for parameter, gradient in zip(self.parameters, gradients):
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
 
 
@@ -992,13 +1000,12 @@ def test_batches_that_are_replayed_train_as_batches_that_are_computed(monkeypatc
                 )
                 cuda.setattr(torch.cuda, "current_stream", torch.cuda.Stream)
                 cuda.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
-                cuda.setattr(torch.cuda, "CUDAGraph", lambda: Recorded(run))
+                cuda.setattr(torch.cuda, "CUDAGraph", lambda run=run: Recorded(run))
                 cuda.setattr(torch.cuda, "graph", Recorded.record)
                 _graph.attach_graph(run)
             assert same(before, state_of(net))
             graph = run.gradients.graph
-            replay = graph.replay
-            graph.replay = lambda: replayed.append(1) or replay()
+            graph.replay = lambda replay=graph.replay: replayed.append(1) or replay()
         history = run.train(VALIDATION, None, progress=False)
         ends.append(
             (state_of(net) | ({} if transform is None else state_of(transform)), history.epochs)
@@ -1091,7 +1098,7 @@ def test_a_larger_gamma_gives_a_smaller_perturbation(make):
 
 
 def test_the_transform_has_a_learning_rate_of_its_own():
-    """The network is blind, so only γ moves δ, and by little: twice the learning rate moves it twice as far."""
+    """The network is blind; only γ moves δ, and by little: twice the rate moves it twice as far."""
 
     def moved(**options):
         transform = Learnable()
@@ -1339,7 +1346,10 @@ def test_a_network_that_the_last_step_ruined_is_not_returned_as_trained():
 
 
 def test_nothing_is_drawn_on_the_default_device():
-    """torch.set_default_device moves whatever names no device; "meta" has no values, so that would be seen."""
+    """torch.set_default_device moves whatever names no device.
+
+    "meta" has no values, so that would be seen.
+    """
     net = made(TinyCNN)
     expected = made(TinyCNN)
     ap.fit(expected, TRAIN, VALIDATION, transform=key(), augment=ap.Augment(1), epochs=1, **QUIET)
@@ -1396,7 +1406,10 @@ def test_settings_say_what_they_are_and_cannot_be_changed():
 
 
 def test_a_new_setting_is_one_line():
-    """Shown with a setting that is added to the class and nowhere else: checked, explained, and known by checkpoints."""
+    """Shown with a setting that is added to the class and nowhere else.
+
+    It is checked, explained, and known to checkpoints.
+    """
 
     @checked
     class More(Settings):
@@ -1497,3 +1510,8 @@ def test_gradients_have_their_true_size_before_they_are_shortened():
 def test_no_bar_is_left_open():
     ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=1, device="cpu")
     assert not tqdm._instances
+
+
+@pytest.mark.parametrize("seed", [-(2**63), -1, 2**33, 2**64 - 1])
+def test_every_seed_that_torch_takes_is_a_seed(seed):
+    ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=1, seed=seed, **QUIET)

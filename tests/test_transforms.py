@@ -48,7 +48,8 @@ def test_the_values_occur_as_often_as_they_should(p, seed):
     assert share(key > 0) == pytest.approx(p, abs=bound(n))
     assert share(key < 0) == pytest.approx(p, abs=bound(n))
     assert share(key == 0) == pytest.approx(1 - 2 * p, abs=bound(n))
-    # Pixels are independent: of the n/2 pairs of neighbors a share of p² is (σ, σ), across and down.
+    # Pixels are independent: of the n/2 pairs of neighbors a share of p² is (σ, σ), across and
+    # down.
     assert share((key[:, :, ::2] > 0) & (key[:, :, 1::2] > 0)) == pytest.approx(
         p**2, abs=bound(n // 2)
     )
@@ -247,7 +248,10 @@ def test_a_learned_perturbation_checks_shapes():
 
 
 def test_a_convolutional_generator_by_hand():
-    """Against sums over a 5×5 neighborhood, with black (−0.5 from the middle… and 0 beyond the edge) by NumPy."""
+    """Against sums over a 5×5 neighborhood by NumPy.
+
+    With black (−0.5 from the middle… and 0 beyond the edge).
+    """
     generator = ap.Generator(channels=2, width=3, seed=4)
     x = toy_split(2, channels=2, side=6).images
     (w1, b1), (w2, b2) = [(layer.weight.detach().numpy(), layer.bias.detach().numpy())

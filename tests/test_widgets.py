@@ -19,7 +19,7 @@ from apdnn_lite import widgets
 
 @pytest.fixture(autouse=True)
 def no_figure_open():
-    """Whatever tests ran before in this process: a figure that is open afterwards was left open here."""
+    """Whatever tests ran before in this process: a figure open afterwards was left open here."""
     plt.close("all")
 
 
@@ -89,7 +89,7 @@ def pixels(frame):
 
 
 def explored(height=2, width=30):
-    """What explore makes of draw_square: its sliders, the stack of stacks, and the output for messages."""
+    """What explore makes of draw_square: sliders, the stack of stacks, the output for messages."""
     sliders = {
         "height": widgets.slider("h", (1, 2, 3), height),
         "width": widgets.slider("w", (20, 30), width),
@@ -145,11 +145,10 @@ def test_a_move_draws_only_the_chosen_picture_again(monkeypatch):
     height, width, stack, _ = explored()
     before = [[frame.value for frame in inner.children] for inner in stack.children]
     changed = []
-    for place, inner in enumerate(stack.children):
-        for frame in inner.children:
+    for row, inner in enumerate(stack.children):
+        for column, frame in enumerate(inner.children):
             frame.observe(
-                lambda change, place=(place, inner.children.index(frame)): changed.append(place),
-                names="value",
+                lambda change, place=(row, column): changed.append(place), names="value"
             )
     height.value = 3
     assert changed == [], "nothing else changed, so the picture is the stored one"

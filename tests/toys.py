@@ -1,4 +1,4 @@
-"""Toys that the unit tests share: sets and networks so small that a training run takes milliseconds."""
+"""Toys that the unit tests share: sets and networks so small that training takes milliseconds."""
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ def toy_linear(pixels=64, classes=10, seed=0):
 
 
 class TinyCNN(nn.Module):
-    """One convolution and batch normalization: what small tests of training need, and nothing else."""
+    """One convolution and batch normalization: what small tests of training need, and no more."""
 
     def __init__(self, channels=1, classes=10):
         super().__init__()
@@ -73,12 +73,12 @@ OWNERS = {
 
 
 def max_norm(transform, norm=1.0):
-    """``norm`` for a transform that has something to train, None for the others: a ``transform_max_norm``."""
+    """A ``transform_max_norm``: ``norm`` for a transform with something to train, or else None."""
     return norm if transform is not None and list(transform.parameters()) else None
 
 
 class Blind(nn.Module):
-    """Gives every image the same logits. Its parameters and inputs have gradients, and they are zero."""
+    """Gives every image the same logits. Parameters and inputs have gradients, all of them zero."""
 
     def __init__(self, classes=10):
         super().__init__()
@@ -152,7 +152,10 @@ def squared_norm(perturbation):
 
 
 def press_ctrl_c(monkeypatch, at):
-    """Press Ctrl-C in the ``at``-th batch that is augmented; returns a list that grows by one with each batch."""
+    """Press Ctrl-C in the ``at``-th batch that is augmented.
+
+    Returns a list that grows by one with each batch.
+    """
     crop, batches = ap.Augment.__call__, []
 
     def stop(self, *arguments):
@@ -168,8 +171,8 @@ def press_ctrl_c(monkeypatch, at):
 class Devices(TorchDispatchMode):
     """Refuses an operation on two devices, as a GPU would, and counts the copies between devices.
 
-    For code that runs on the device "meta", where tensors have shapes and no values: whoever reads a
-    value fails there, and a GPU's host would have to wait.
+    For code that runs on the device "meta", where tensors have shapes and no values: whoever reads
+    a value fails there, and a GPU's host would have to wait.
     """
 
     def __init__(self):

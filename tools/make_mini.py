@@ -3,8 +3,8 @@
     python tools/make_mini.py
 
 The images are 8-bit as in the original, compressed without loss. The rule that picks them is
-``cut_mini`` in apdnn_lite/_sources.py. The file is the same to the byte each time with the same zlib;
-its checksum stands in _sources.py as MINI_SHA256, and the script prints it.
+``cut_mini`` in apdnn_lite/_sources.py. The file is the same to the byte each time with the same
+zlib; its checksum stands in _sources.py as MINI_SHA256, and the script prints it.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
-"""Make what the playground page loads: the trained networks as ONNX files, and images to try them on.
+"""Make what the playground page loads: the trained networks as ONNX files, and images to try.
 
-Everything goes to ``_vendor/playground``, which ``book/_ext/offline.py`` copies into the built book;
-nothing of it is committed. It is made again only when the weights or the code behind it changed.
-Needs ``python tools/vendor.py`` before.
+Everything goes to ``_vendor/playground``, which ``book/_ext/offline.py`` copies into the built
+book; nothing of it is committed. It is made again only when the weights or the code behind it
+changed. Needs ``python tools/vendor.py`` before.
 """
 
 import gzip
@@ -36,7 +36,7 @@ def record_path(transform):
 
 
 def recorded(transform):
-    """The record of a network of the playground. Read without the package, which would load torch."""
+    """The record of a network of the playground; the package, which loads torch, is not needed."""
     return json.loads(record_path(transform).read_text(encoding="utf-8"))
 
 

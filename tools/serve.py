@@ -17,7 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 BOOK = Path(__file__).resolve().parent.parent / "_build" / "html"
-# What some systems have no type, or a wrong one, for. A browser refuses a module that is no JavaScript.
+# What some systems have no type, or a wrong one, for. A browser refuses a module that is no
+# JavaScript.
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript",
@@ -34,12 +35,15 @@ COMPRESSED = {".html", ".js", ".mjs", ".css", ".json", ".svg", ".wasm", ".onnx",
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves files, compressed for a browser that says it takes that; the answers differ in nothing else."""
+    """Serves files, compressed for a browser that says it takes that.
+
+    The answers differ in nothing else.
+    """
 
     extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}
 
     def send_head(self):
-        """Send the status and the headers; return the content as a file, or None if there is none to send."""
+        """Send the status and the headers; return the content as a file, or None without any."""
         try:
             path = self.translate_path(self.path)
             if os.path.isdir(path):
@@ -102,7 +106,10 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 def takes_gzip(accepted):
-    """Whether a browser that sends this Accept-Encoding takes gzip: it is named, or all are, and not by q=0."""
+    """Whether a browser that sends this Accept-Encoding takes gzip.
+
+    It does if gzip is named, or all are, and not with q=0.
+    """
     weights = {}
     for part in accepted.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
@@ -115,7 +122,7 @@ def takes_gzip(accepted):
 
 
 class Once:
-    """Calls a function once for each of its arguments, even if several threads ask at the same time."""
+    """Calls a function once for each of its arguments, even if several threads ask at once."""
 
     def __init__(self, function):
         self.function, self.locks, self.results, self.lock = function, {}, {}, threading.Lock()

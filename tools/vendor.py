@@ -43,7 +43,8 @@ FILES = {
     "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm": "onnxruntime/ort-wasm-simd-threaded.wasm",
 }
 
-# What only tests use: into a folder that is not copied into the book, for its name begins with a dot.
+# What only tests use: into a folder that is not copied into the book, for its name begins with
+# a dot.
 TEST_FILES = {"axe-core/axe.min.js": ".tests/axe.min.js"}
 
 # Tells RequireJS where the widgets' modules are, relative to this script. The
@@ -84,7 +85,8 @@ PATHS_JS = """\
 """
 
 
-# The manager also brings the widgets of ipywidgets 7, a quarter of its size. This book has those of 8.
+# The manager also brings the widgets of ipywidgets 7, a quarter of its size. This book has those
+# of 8.
 OLD_WIDGETS = re.compile(
     r'^define\("@jupyter-widgets/(?:base|controls)7".*?(?=^/\*!|^define\()', re.M | re.S
 )

@@ -8,7 +8,8 @@ NOTE = (
     "<noscript><p>Sliders need JavaScript. The picture above shows one of their"
     " settings.</p></noscript>"
 )
-# It draws the icons that the theme's style sheet draws as well, and weighs as much as the rest of the theme.
+# It draws the icons that the theme's style sheet draws as well, and weighs as much as the rest
+# of the theme.
 ICONS = re.compile(r'\s*<script [^>]*src="[^"]*/fontawesome\.js[^"]*"></script>')
 
 
@@ -19,7 +20,7 @@ ENTRY = 'role="doc-biblioentry"'
 
 
 def mend_body(app, pagename, templatename, context, doctree):
-    """Say what is missing to a reader whose browser runs no scripts, and make sense to one that reads aloud."""
+    """Say what is missing where no scripts run, and make sense in a browser that reads aloud."""
     if "body" in context:
         if VIEW in context["body"]:
             app.add_js_file("sliders.js")  # to this page alone

@@ -1,9 +1,9 @@
 """The directive ``{playground} PART``: puts ``book/_playground/parts/PART.html`` into a page.
 
-Scripts and styles of the playground are copied to the folder ``playground`` of the built book, beside
-the networks that ``tools/playground.py`` makes. They are not in ``_static``, whose scripts every page
-would load. The part ``records`` is no file but a table of what is recorded of these networks, made
-while the book is built; it is there without JavaScript and without a server.
+Scripts and styles of the playground are copied to the folder ``playground`` of the built book,
+beside the networks that ``tools/playground.py`` makes. They are not in ``_static``, whose scripts
+every page would load. The part ``records`` is no file but a table of what is recorded of these
+networks, made while the book is built; it is there without JavaScript and without a server.
 """
 
 import json
@@ -30,9 +30,11 @@ TITLES = {
     "generator": "Generator",
 }
 MISSING = """\
-<div class="admonition warning"><p class="admonition-title">The playground is not part of this copy of the book</p>
+<div class="admonition warning">
+<p class="admonition-title">The playground is not part of this copy of the book</p>
 <p>Its networks were not there when the pages were built. <code>make book</code> makes them; so do
-<code>python tools/vendor.py</code> and <code>python tools/playground.py</code> before the book is built.</p></div>"""
+<code>python tools/vendor.py</code> and <code>python tools/playground.py</code> before the book is
+built.</p></div>"""
 
 
 class Playground(SphinxDirective):
@@ -84,10 +86,8 @@ def records_table():
         if "accuracy" in test:  # a baseline knows no difference
             cells = [share(test["accuracy"])] * 2
         counts |= {f"{part['images']:,}" for part in test.values()}
-        rows.append(
-            "<tr><th"
-            f' scope="row">{escape(TITLES[transform])}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-        )
+        columns = "".join(f"<td>{cell}</td>" for cell in cells)
+        rows.append(f'<tr><th scope="row">{escape(TITLES[transform])}</th>{columns}</tr>')
     return (
         '<table class="table playground-records"><caption>Recorded accuracies in %, each on '
         f"{' or '.join(sorted(counts))} test images, with 95% intervals</caption>"
