@@ -17,7 +17,7 @@ from ._checks import (
     real_number,
     whole_number,
 )
-from ._machine import device_of, evaluating
+from ._machine import device_of, evaluating, on_loan
 
 
 @torch.no_grad()
@@ -34,8 +34,8 @@ def ask(net, images, transform=None, batch_size=None):
         raise ValueError(f"transform must be a module such as Fixed, got {describe(transform)}")
     device = device_of(net)
     batch_size = (100 if device.type == "cpu" else 2000) if batch_size is None else batch_size
-    process, answer, logits = placed(transform, device), answering(net), []
-    with evaluating(net, transform):
+    process, logits = placed(transform, device), []
+    with evaluating(net, transform), asking(net) as answer:
         for batch in suited(images, transform).split(whole_number("batch_size", batch_size)):
             logits.append(answer(process(batch.to(device))))
     return torch.cat(logits)
@@ -74,28 +74,34 @@ def placed(module, device):
     return partial(functional_call, module, copies)
 
 
-def answering(net):
-    """A network as a function from images (N, C, H, W) to logits (N, num_classes).
+@contextlib.contextmanager
+def asking(net):
+    """A network as a function from images (N, C, H, W) to logits, inside the ``with`` block.
 
-    Images are handed over in the channels-last layout, the faster one, until the network fails:
-    one that flattens with ``.view`` does not take it. Raises ValueError unless the network returns
-    logits.
+    Images and weights lie channels-last, the faster layout, until the network fails: one that
+    flattens with ``.view`` does not take it. Afterwards it has its own layout again. Raises
+    ValueError unless the network returns logits (N, num_classes).
     """
     layout = torch.channels_last
+
+    def asked(images):
+        net.to(memory_format=layout)  # of the weights; without effect where they lie so already
+        return net(images.contiguous(memory_format=layout))
 
     def answer(images):
         nonlocal layout
         images = suited(images, net)
         try:
-            logits = net(images.contiguous(memory_format=layout))
+            logits = asked(images)
         except RuntimeError:
             if layout is torch.contiguous_format:
                 raise
             layout = torch.contiguous_format
-            logits = net(images.contiguous())
+            logits = asked(images)
         return checked_logits(logits, len(images))
 
-    return answer
+    with on_loan(net):
+        yield answer
 
 
 def checked_logits(logits, count):

@@ -9,7 +9,7 @@ import torch
 
 from ._checks import whole_number
 from ._machine import evaluating
-from ._network import checked, checked_step, losses, random_numbers, recording, suited
+from ._network import asking, checked, checked_step, losses, random_numbers, recording
 
 
 def fgsm(net, images, labels, epsilon):
@@ -82,10 +82,10 @@ def loss_gradient(net, images, labels):
     The sum, not the mean: then an image's gradient does not depend on the rest of its
     batch.
     """
-    with evaluating(net), recording():
+    with evaluating(net), recording(), asking(net) as answer:
         pixels = images.detach().clone().requires_grad_(True)
-        logits = net(suited(pixels, net))
-        gradient, = torch.autograd.grad(losses(logits, labels.clone()).sum(), pixels)
+        loss = losses(answer(pixels), labels.clone()).sum()
+        gradient, = torch.autograd.grad(loss, pixels)
     if not gradient.isfinite().all():
         raise ValueError("the network's gradient is NaN or infinite in some pixels")
     return gradient

@@ -19,6 +19,7 @@ from ._checks import check_images, real_number
 from ._machine import device_of, evaluating
 from ._network import (
     ask,
+    asking,
     check_effort,
     checked_pairs,
     independent_seeds,
@@ -86,21 +87,21 @@ def climb(net, images, tries=10, steps=20, lr=0.01, batch_size=200, sigma=0.03, 
     check_images(images)
     steps, batch_size = check_effort(steps, lr, batch_size)
     images, shape, thieves = images.to(device_of(net)), tuple(images.shape[1:]), []
-    with evaluating(net):
+    with evaluating(net), asking(net) as ask:
         for each in independent_seeds(seed, "tries", tries):
             thief = Learned(shape, sigma, each, clip).to(images.device)
-            thieves.append(raise_score(net, images, thief, steps, lr, batch_size, each))
+            thieves.append(raise_score(ask, images, thief, steps, lr, batch_size, each))
     return candidates(net, images, thieves)
 
 
-def raise_score(net, images, thief, steps, lr, batch_size, seed):
+def raise_score(ask, images, thief, steps, lr, batch_size, seed):
     """Change the thief's perturbation until answers tell more; returns it, frozen."""
     optimizer = torch.optim.Adam([thief.delta], lr, maximize=True)
     generator = random_numbers(seed.generate_state(1)[0])
     for _ in range(steps):
         order = torch.randperm(len(images), generator=generator, device="cpu")
         processed = thief(images[order[:batch_size].to(images.device)])
-        score = information(net(suited(processed, net)))
+        score = information(ask(processed))
         # The perturbation's gradient alone: the network's stay as they are.
         thief.delta.grad, = torch.autograd.grad(score, [thief.delta])
         optimizer.step()

@@ -22,8 +22,8 @@ from ._task import check_task, progress_bar
 from .evaluate import access, accuracy
 from .losses import AntiPiracyLoss
 
-# Adam with decoupled weight decay (Loshchilov and Hutter, 2019), and plain SGD. The one-
-# cycle schedule sets the momentum of both: 0.95, down to 0.85 at its peak, and back.
+# Adam with decoupled weight decay (Loshchilov and Hutter, 2019), and plain SGD. The
+# one-cycle schedule moves the momentum of both from 0.95 to 0.85 and back.
 OPTIMIZERS = {"adam": partial(torch.optim.AdamW, fused=True),
               "sgd": partial(torch.optim.SGD, momentum=0.95, nesterov=True)}
 

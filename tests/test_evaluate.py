@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from toys import Linear, TinyCNN, same, squared_norm, state_of, toy_linear, toy_split
 
 import apdnn_lite as ap
@@ -602,3 +603,22 @@ def test_results_cannot_be_changed():
         with pytest.raises(AttributeError):
             result.images = 5
     assert "accuracies" not in repr(ap.AttackResult((0.1,), 0.1, 3))
+
+
+def test_the_faster_layout_is_lent_and_given_back():
+    """Images and weights lie channels-last while the network is asked, and never afterwards."""
+    class Watched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.seen = nn.Conv2d(3, 4, 3), set()
+
+        def forward(self, x):
+            self.seen.add(tuple(tensor.is_contiguous(memory_format=torch.channels_last)
+                                for tensor in (x, self.conv.weight)))
+            return self.conv(x).mean(dim=(2, 3))
+
+    net, images = Watched(), torch.rand(5, 3, 8, 8)
+    ap.predict(net, images, batch_size=2)
+    ap.fgsm(net, images, torch.zeros(5).long(), 0.1)
+    ap.attacks.climb(net, images, tries=1, steps=2, batch_size=2)
+    assert net.seen == {(True, True)} and net.conv.weight.is_contiguous()

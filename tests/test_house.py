@@ -21,7 +21,7 @@ CLASSROOM = {
     "evaluate": 165,
     "training": 250,
     "adversarial": 115,
-    "attacks": 205,
+    "attacks": 206,
     "figures": 160,
 }
 EVENING = 1_500  # lines of all classroom modules together
