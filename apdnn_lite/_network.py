@@ -1,7 +1,6 @@
 """How any network is asked, a reader's own included, and what it may be given and give back."""
 
 import contextlib
-import warnings
 from functools import partial
 
 import numpy as np
@@ -149,9 +148,6 @@ def losses(logits, labels):
     found = F.cross_entropy(logits, labels, reduction="none")
     sure = found == 0
     if sure.any():
-        warnings.warn(f"the network is so sure of {int(sure.sum())} of {len(labels)} images that "
-                      "their loss is rounded to 0: their gradient is taken from the margin",
-                      stacklevel=3)
         logits, labels = logits[sure], labels[sure, None]
         others = logits.scatter(1, labels, -torch.inf).logsumexp(dim=1)
         margins = others - logits.gather(1, labels)[:, 0]
