@@ -1,6 +1,6 @@
 """Mutants of one module, tried by that module's own unit tests: which do the tests not notice?
 
-    python tools/mutants.py transforms [--tests tests/test_transforms.py] [--lines 10-40] [--jobs 1]
+    python tools/mutants.py transforms [--tests tests/test_transforms.py] [--seconds 120]
 
 The mutants are Cosmic Ray's (numbers, operators, comparisons, conditions, loops, decorators), and
 two kinds more: a statement left out, and a keyword argument left out. Each runs in a process of its
@@ -166,12 +166,7 @@ def main():
     )
     parser.add_argument("module")
     parser.add_argument("--tests", nargs="+")
-    parser.add_argument(
-        "--only",
-        type=Path,
-        help="a file of an earlier run's survivors (names of kinds and lines): not others",
-    )
-    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--seconds", type=float, default=120, help="that a mutant's tests may take")
     options = parser.parse_args()
     path = ROOT / "apdnn_lite" / (options.module.replace(".", "/") + ".py")
     tests = options.tests or [f"tests/test_{options.module.split('.')[-1].lstrip('_')}.py"]
