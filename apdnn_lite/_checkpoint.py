@@ -18,7 +18,6 @@ from ._files import at_home, check_writable, sha256_of, write_whole
 
 FORMAT = 2
 NO_MATTER = {"cuda_graph"}  # settings that change how a run is computed, and not what comes out
-SLOTS = {"adam": {"step", "exp_avg", "exp_avg_sq"}, "sgd": {"momentum_buffer"}}  # for a parameter
 
 
 class TrainingError(RuntimeError):
@@ -156,8 +155,8 @@ class Checkpoint:
         for name in tensors_under("optimizer.", tensors):
             number, _, slot = name.partition(".")
             slots.setdefault(number, set()).add(slot)
-        wrong += [f"optimizer.{number}" for number, names in slots.items()
-                  if names != SLOTS[self.run.settings.optimizer]]
+        all_slots = set().union(*slots.values())  # an optimizer keeps the same of each parameter
+        wrong += [f"optimizer.{number}" for number, names in slots.items() if names != all_slots]
         if wrong:
             raise TrainingError(f"{self.path} does not hold the tensors of this run: missing, "
                                 f"unknown or of another shape are {', '.join(wrong[:5])}. "

@@ -143,11 +143,6 @@ def try_network(net, images):
     return layout, logits
 
 
-def accepts_channels_last(net, images):
-    """Whether a network takes images in the channels-last layout; asked by :func:`try_network`."""
-    return try_network(net, images[:2])[0] is torch.channels_last
-
-
 def cuda_devices(device):
     """The devices, other than the CPU, whose random state work on ``device`` changes."""
     return [device] if device.type == "cuda" else []

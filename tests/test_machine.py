@@ -183,7 +183,8 @@ def test_a_network_is_asked_for_its_layout_and_stays_as_it_was(make, accepts, la
     net, images = make(), torch.rand(4, 1, *((28, 28) if make is ap.SimpleCNN else (8, 8)))
     net.to(memory_format=layout)
     before, drawn, kept = state(net), torch.get_rng_state(), images.clone()
-    assert _machine.accepts_channels_last(net, images) is accepts
+    layout, logits = _machine.try_network(net, images)
+    assert (layout is torch.channels_last) == accepts and len(logits) == 4
     same(before, state(net))
     assert torch.equal(torch.get_rng_state(), drawn) and torch.equal(images, kept)
     assert all(parameter.grad is None for parameter in net.parameters())
@@ -201,7 +202,7 @@ def test_a_network_that_changes_its_buffers_is_given_them_back():
 
     net, images = Counts(), torch.rand(3, 1, 2, 2)
     drawn = torch.get_rng_state()
-    assert _machine.accepts_channels_last(net, images)
+    assert _machine.try_network(net, images)[0] is torch.channels_last
     assert net.calls == 0 and torch.equal(torch.get_rng_state(), drawn)
 
 
