@@ -22,7 +22,7 @@ help:  ## show this list
 	@echo "make test      lint, then run the unit tests and every notebook (PYTEST_ARGS='-k fixed')"
 	@echo "make lint      check style and spelling alone, in seconds"
 	@echo "make refresh   execute all chapters again and save their outputs"
-	@echo "               (one only: CHAPTER=book/06_fixed.ipynb)"
+	@echo "               (one only: CHAPTER=book/11_fixed.ipynb)"
 	@echo "make bench     measure the speed of training and of guessing keys (3 minutes)"
 	@echo "make mutants   break the package in small ways, and see whether its tests notice"
 	@echo "               (hours; one module only: MODULES=losses)"

@@ -18,7 +18,8 @@ from .evaluate import Access, AttackResult, PerturbationSize, access, accuracy
 from .evaluate import binomial_interval, confusion, perturbation_size, predict
 from .training import History, Settings, TrainingError, fit
 from .adversarial import fgsm, pgd, universal
-from . import adversarial, attacks, figures, widgets, playground, export, experiments
+from . import adversarial, attacks, figures, widgets, playground, export, prior
+from . import exercises, experiments
 from .experiments import RecordError, pretrained, tables
 from .experiments.records import records
 
@@ -26,12 +27,13 @@ __version__ = "0.1.0"
 widgets.playground = playground.playground  # beside the other views, for chapters
 
 __all__ = [
-    "Access", "AntiPiracyLoss", "AttackResult", "Augment", "Candidates", "DataError",
-    "Dataset", "Fixed", "Generator", "History", "Identity", "Learned", "LossTerms",
-    "Normalize", "PerturbationSize", "RecordError", "ResNet20", "Settings", "Shift",
-    "SimpleCNN", "Split", "TrainingError", "Transform", "access", "accuracy",
-    "adversarial", "attacks", "binomial_interval", "confusion", "count_parameters",
-    "experiments", "export", "fgsm", "figures", "fit", "from_arrays", "from_folder",
-    "load", "perturbation_size", "pgd", "pick_device", "playground", "predict",
-    "pretrained", "records", "tables", "universal", "widgets",
+    "Access", "AntiPiracyLoss", "AttackResult", "Augment", "Candidates",
+    "DataError", "Dataset", "Fixed", "Generator", "History", "Identity", "Learned",
+    "LossTerms", "Normalize", "PerturbationSize", "RecordError", "ResNet20",
+    "Settings", "Shift", "SimpleCNN", "Split", "TrainingError", "Transform",
+    "access", "accuracy", "adversarial", "attacks", "binomial_interval",
+    "confusion", "count_parameters", "exercises", "experiments", "export", "fgsm",
+    "figures", "fit", "from_arrays", "from_folder", "load", "perturbation_size",
+    "pgd", "pick_device", "playground", "predict", "pretrained", "prior", "records",
+    "tables", "universal", "widgets",
 ]

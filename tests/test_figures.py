@@ -9,12 +9,6 @@ import apdnn_lite as ap
 from apdnn_lite import figures
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 def test_a_grid_of_images():
     rows = {
         "raw": torch.rand(3, 1, 4, 4),

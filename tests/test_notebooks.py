@@ -60,15 +60,17 @@ def good():
             "See {cite}`chen2018, other1999` and the {term}`key`, or {term}`keys <key>`."
         ),
         new_code_cell(
-            "# NBVAL_CHECK_OUTPUT\nprint(1)",
+            "print(1)",
             outputs=[new_output("stream", name="stdout", text="1\n")],
+            metadata={"tags": ["nbval-check-output"]},
         ),
         new_code_cell(
             "%matplotlib inline\nplot()",
             outputs=[new_output("display_data", {"image/png": PIXEL, "text/plain": "<Figure>"})],
             metadata={"mystnb": {"image": {"alt": ALT}}},
         ),
-        new_code_cell("def show(sigma):\n    return sigma\n\nassert show(0.1) == 0.1"),
+        new_code_cell("def show(sigma):\n    return sigma\n\nassert show(0.1) == 0.1",
+                      metadata={"tags": ["remove-cell"]}),
         new_code_cell(
             "interact(show, sigma=(0, 1))\nap.widgets.explore(show)\nap.widgets.playground(net,"
             " key)"
@@ -77,9 +79,14 @@ def good():
     ]
     for label in ("ex-a", "ex-b", "ex-c"):
         cells += [
-            new_markdown_cell(f":::{{exercise}}\n:label: {label}\nDo it.\n:::"),
+            new_markdown_cell(f":::{{exercise}}\n:label: {label}\nDo it.\n:::\n\n"
+                              ":::{dropdown} Hint\nThink.\n:::"),
+            new_code_cell("answer = ...", metadata={"tags": ["starter"]}),
+            new_code_cell("def is_one(answer):\n    assert answer == 1\n\n\n"
+                          "ap.exercises.check(answer, is_one)",
+                          metadata={"tags": ["exercise-check"]}),
             new_markdown_cell(f":::{{solution-start}} {label}\n:class: dropdown\n:::"),
-            new_code_cell("assert True", metadata={"jupyter": {"source_hidden": True}}),
+            new_code_cell("is_one(1)\nassert True", metadata={"jupyter": {"source_hidden": True}}),
             new_markdown_cell(":::{solution-end}\n:::"),
         ]
     cells.append(new_markdown_cell("## What comes next\n\nMore."))
@@ -170,8 +177,8 @@ BROKEN = {
     ),
     "nothing compared": (
         "marks_and_asserts",
-        replace(2, "# NBVAL_CHECK_OUTPUT\n", ""),
-        "NBVAL_CHECK_OUTPUT",
+        metadata(2, {}),
+        "nbval-check-output",
     ),
     "assert only in solutions": ("marks_and_asserts", replace(4, "assert ", ""), "has an assert"),
     "no alt text": ("alt_texts", metadata(3, {}), "mystnb.image.alt"),
@@ -222,18 +229,18 @@ BROKEN = {
     "no end": ("headings", without(-1), "'## What comes next'"),
     "two exercises": (
         "exercises",
-        renumbered(lambda n: n.cells.__delitem__(slice(7, 11))),
+        renumbered(lambda n: n.cells.__delitem__(slice(7, 13))),
         "2 exercises",
     ),
     "label": ("exercises", replace(7, "ex-a", "a"), "'a'; expected ':label: ex-…'"),
     "no solution": (
         "exercises",
-        renumbered(lambda n: n.cells.__delitem__(slice(8, 11))),
+        renumbered(lambda n: n.cells.__delitem__(slice(10, 13))),
         "ex-a has no solution",
     ),
-    "open solution": ("exercises", replace(8, ":class: dropdown\n", ""), "not folded"),
-    "untested solution": ("exercises", replace(9, "assert True", "True"), "not tested"),
-    "shown solution": ("exercises", metadata(9, {}), "source_hidden"),
+    "open solution": ("exercises", replace(10, ":class: dropdown\n", ""), "not folded"),
+    "untested solution": ("exercises", replace(11, "assert True", "True"), "not tested"),
+    "shown solution": ("exercises", metadata(11, {}), "source_hidden"),
     "lambda": (
         "callbacks",
         replace(5, "interact(show", "interact(lambda sigma: sigma"),
@@ -269,15 +276,30 @@ BROKEN = {
                 " show",
             )(n),
             replace(4, "return sigma", "return scaled(sigma)")(n),
-            replace(9, "assert True", "scale = None\nassert True")(n),
+            replace(11, "assert True", "scale = None\nassert True")(n),
         ),
-        "cell 9 (scale = None): gives scale another value",
+        "cell 11 (is_one(1)): gives scale another value",
     ),
     "mean": (
         "exact_means",
-        replace(9, "assert True", "assert 100 * sum([1.0]) / 1"),
+        replace(11, "assert True", "assert 100 * sum([1.0]) / 1"),
         "expected statistics.fmean",
     ),
+    "a marker in sight": (
+        "no_scaffolding",
+        replace(2, "print(1)", "# NBVAL_SKIP\nprint(1)"),
+        "shows a marker",
+    ),
+    "an assert in sight": ("no_scaffolding", metadata(4, {}), "shows an assert"),
+    "a long cell": ("no_scaffolding", replace(2, "print(1)", "print(1)\n" * 21), "shows 21 lines"),
+    "no hint": ("starters", replace(7, ":::{dropdown} Hint\nThink.\n:::", ""), "has no hint"),
+    "no starter": ("starters", metadata(8, {}), "tag starter"),
+    "no check": (
+        "starters",
+        replace(9, "ap.exercises.check(answer, is_one)", "print(answer)"),
+        "expected a call of ap.exercises.check",
+    ),
+    "another check": ("starters", replace(11, "is_one(1)\n", ""), "does not pass is_one"),
     "unknown key": ("citations", replace(1, "other1999", "nobody2000"), "'nobody2000'"),
     "nothing cited": ("citations", replace(1, "{cite}", ""), "cites nothing"),
     "unknown term": ("terms", replace(1, "keys <key>", "keys <lock>"), "'lock'"),

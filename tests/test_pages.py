@@ -135,7 +135,7 @@ def test_page(open_page, name):
 
 
 def test_a_page_without_scripts_says_what_its_sliders_need(open_page):
-    page = open_page("book/04_loss.html", java_script_enabled=False)
+    page = open_page("book/09_loss.html", java_script_enabled=False)
     notes = page.locator("noscript p")
     assert [notes.nth(place).inner_text() for place in range(notes.count())] == [
         "Sliders need JavaScript. The picture above shows one of their settings."] * 2
@@ -178,4 +178,4 @@ def test_github_pages_shows_the_folders_that_begin_with_an_underscore(book_url):
 def test_no_table_has_a_heading_without_text_and_no_script_is_loaded_in_vain(book_url):
     text = (BUILT / "book" / "references.html").read_text(encoding="utf-8")
     assert "sliders.js" not in text and "doc-biblioentry" not in text and 'role="listitem"' in text
-    assert "sliders.js" in (BUILT / "book" / "04_loss.html").read_text(encoding="utf-8")
+    assert "sliders.js" in (BUILT / "book" / "09_loss.html").read_text(encoding="utf-8")

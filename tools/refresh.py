@@ -1,7 +1,7 @@
 """Execute chapters from a fresh kernel and save their outputs.
 
     python tools/refresh.py                        every chapter, one after the other
-    python tools/refresh.py book/06_fixed.ipynb    this one
+    python tools/refresh.py book/11_fixed.ipynb    this one
 
 A chapter is saved only when all of it ran. What differs from run to run without
 meaning anything (times, versions, random ids of widgets) is not saved, so that a

@@ -12,7 +12,7 @@ from .. import __version__
 from .._files import at_home
 from ..data import CLASSES
 from ..training import TrainingError
-from . import commands
+from . import commands, prior
 from .recipes import NETWORKS, SIZES, TRANSFORMS
 
 # What a command may end with that is no fault of the program: one line, exit status 1.
@@ -84,6 +84,7 @@ def parser():
     own = folder("of the records (default: your own, in your data folder)")
     both = folder("of records and weights (default: your own, and where that has none, those that "
                   "come with the package)")
+    made = folder("of the records (default: where those of the book lie, in the package)")
     shipped = folder("of records and weights (default: those that come with the package)")
     shown = argparse.ArgumentParser(add_help=False, parents=[shipped])
     shown.add_argument("--with-shipped", action="store_true", help="your own, or those of "
@@ -145,6 +146,12 @@ def parser():
                        help="only the first N classes (default: all)")
     drawn.add_argument("--to", type=at_home, metavar="FILE",
                        help="a .png, .pdf or .svg file (default: DATASET.png)")
+    earlier = command("prior", prior.command, "make the records of an earlier method that are "
+                      "missing, as the part 'What came before' reads them", made)
+    earlier.add_argument("family", choices=(*prior.FAMILIES, "plain"), metavar="FAMILY",
+                         help=f"{', '.join(prior.FAMILIES)}, or plain: networks without a mark")
+    earlier.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED",
+                         help="of the owners, 0 to 2 (default: 0)")
     command("check", commands.check, "measure every stored network again and compare with its "
             "record", shipped, device)
     return top

@@ -9,6 +9,7 @@ from pathlib import Path
 from .. import data, export, figures
 from .._machine import pick_device
 from ..evaluate import count_correct
+from . import prior
 from .recipes import Recipe, checked_name, image_shape
 from .records import SHIPPED, Archive, RecordError, name_of, own_folder
 from .reproduce import listing, make_missing, missing_cells
@@ -211,20 +212,20 @@ def check(options):
     """Measure every stored network again."""
     archive = Archive(options.folder) if options.folder else SHIPPED
     device, failed = pick_device(options.device), False
-    files = archive.files("safetensors")
-    if not files:
+    if not (files := archive.files("safetensors")):
         raise RecordError(f"no stored networks in {archive.folder}")
     for file in files:
-        record = file.with_suffix(".json")
-        if not record.exists():
+        if not file.with_suffix(".json").exists():
             print(f"{file}: not checked, because no record names it")
             continue
         try:
-            good = as_recorded(name_of(archive.read_at(record)), archive, device)
+            name = name_of(archive.read_at(file.with_suffix(".json")))
+            good = as_recorded(name, archive, device)
         except RecordError as error:
             print(error, " <- wrong")
             good = False
         failed |= not good
+    failed |= not options.folder and not prior.check()
     return int(failed)
 
 

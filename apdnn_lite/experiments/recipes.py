@@ -142,7 +142,7 @@ FULL_CHOICES = {
             "images to 0.1% with each of three seeds, and a generator from 10.4 to 0.1%, for "
             "fainter perturbations and at most 0.2 points of authorized accuracy (sweep over "
             "gamma). In the runs of the table one of three learned networks ended at 10.5% again "
-            "and two of three generators near 9% (chapter 12)."),
+            "and two of three generators near 9% (chapter 17)."),
         "sigma": Choice(0.1, A_START + "; 0.025 gained nothing (sweep over sigma)"),
         "flip": Choice(False, "Digits must not be mirrored."),
         "precision": Choice("auto", FASTEST)},
@@ -170,7 +170,7 @@ FULL_CHOICES = {
 }
 # Two kinds of run depart from their recipe: (a size, or a set and its size; network; transform).
 DIVERGED = ("SGD at 0.1 and at 0.01 made the generator diverge, and 0.003 nearly did (sweep over "
-            "transform_lr); chapter 8 shows why.")
+            "transform_lr); chapter 13 shows why.")
 EXCEPTION_CHOICES = {
     ("mini", "resnet20", "generator"): {"transform_lr": Choice(1e-3, DIVERGED)},
     ("full", "resnet20", "generator"): {

@@ -1,0 +1,52 @@
+"""Checks of a reader's own answers to the exercises of the book."""
+
+import dis
+import inspect
+
+from ._checks import describe
+
+NOT_YET = "Not answered yet. Fill in the cell above, run it, and then run this one again."
+
+
+def check(answer, test):
+    """Try a reader's answer with ``test``, and say whether it holds.
+
+    answer: what the starter cell defines, a value or a function. Where it is still as it was given
+        (None, ``...``, or a function without a body of its own), nothing is tried.
+    test: a function of the answer that ends in assertions, whose messages tell what is wrong.
+
+    Prints one line, and returns whether the answer holds. An answer that fails in another way than
+    by an assertion raises its own error, because the reader needs to see where.
+    """
+    if not callable(test):
+        raise ValueError(f"test must be a function of the answer, got {describe(test)}")
+    if unanswered(answer):
+        print(NOT_YET)
+        return False
+    try:
+        test(answer)
+    except AssertionError as error:
+        reason = str(error).partition("\n")[0]
+        print(f"Not right yet: {reason}" if reason else "Not right yet.")
+        return False
+    print("Right!")
+    return True
+
+
+def unanswered(answer):
+    """Whether an answer is still as the starter cell gives it."""
+    if answer is None or answer is ...:
+        return True
+    if isinstance(answer, list | tuple | dict):
+        values = answer.values() if isinstance(answer, dict) else answer
+        return len(answer) == 0 or any(unanswered(value) for value in values)
+    if inspect.isfunction(answer):
+        return empty(answer.__code__)
+    return False
+
+
+def empty(code):
+    """Whether a function's code does nothing but return None, as ``...`` alone does."""
+    steps = [(step.opname, step.argval) for step in dis.get_instructions(code)]
+    steps = [(name, value) for name, value in steps if name not in ("RESUME", "NOP", "CACHE")]
+    return steps in ([("LOAD_CONST", None), ("RETURN_VALUE", None)], [("RETURN_CONST", None)])

@@ -1,0 +1,1 @@
+"""A fingerprint at the frontier."""

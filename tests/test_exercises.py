@@ -1,0 +1,73 @@
+"""A reader's answers: what counts as unanswered, as wrong and as right."""
+
+import pytest
+import torch
+
+from apdnn_lite import exercises
+
+
+def starter(x, y=2):
+    """Add them."""
+    ...
+
+
+def passing(x, y=2):
+    """Add them."""
+    pass
+
+
+def right(x, y=2):
+    """Add them."""
+    return x + y
+
+
+def constant():
+    return 3
+
+
+def nothing_found():
+    return None
+
+
+def is_sum(answer):
+    assert answer(1) == 3, "1 + 2 is 3"
+
+
+@pytest.mark.parametrize("answer", [None, ..., starter, passing, [], {}, [1, None], {"a": ...}])
+def test_a_starter_is_not_tried(answer, capsys):
+    def never(answer):
+        raise RuntimeError("tried")
+
+    assert exercises.check(answer, never) is False
+    assert capsys.readouterr().out.strip() == exercises.NOT_YET
+
+
+@pytest.mark.parametrize("answer", [right, constant, 0, 0.0, "", False, torch.zeros(2), [1], abs,
+                                    lambda x: x, torch.nn.Linear(1, 1)])
+def test_everything_else_is_an_answer(answer):
+    assert not exercises.unanswered(answer)
+
+
+def test_a_right_answer_and_a_wrong_one(capsys):
+    assert exercises.check(right, is_sum) is True
+    assert capsys.readouterr().out == "Right!\n"
+    assert exercises.check(lambda x: x, is_sum) is False
+    assert capsys.readouterr().out == "Not right yet: 1 + 2 is 3\n"
+
+
+def test_a_message_is_not_needed(capsys):
+    def test(answer):
+        assert answer == 1
+
+    exercises.check(2, test)
+    assert capsys.readouterr().out.startswith("Not right yet")
+
+
+def test_another_error_is_the_readers_to_see():
+    with pytest.raises(ZeroDivisionError):
+        exercises.check(lambda x: 1 / 0, is_sum)
+
+
+def test_a_test_is_needed():
+    with pytest.raises(ValueError, match="test must be a function of the answer, got int"):
+        exercises.check(1, 3)
