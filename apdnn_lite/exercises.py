@@ -15,22 +15,21 @@ def check(answer, test):
         (None, ``...``, or a function without a body of its own), nothing is tried.
     test: a function of the answer that ends in assertions, whose messages tell what is wrong.
 
-    Prints one line, and returns whether the answer holds. An answer that fails in another way than
+    Prints one line. An answer that fails in another way than
     by an assertion raises its own error, because the reader needs to see where.
     """
     if not callable(test):
         raise ValueError(f"test must be a function of the answer, got {describe(test)}")
     if unanswered(answer):
         print(NOT_YET)
-        return False
+        return
     try:
         test(answer)
     except AssertionError as error:
         reason = str(error).partition("\n")[0]
         print(f"Not right yet: {reason}" if reason else "Not right yet.")
-        return False
-    print("Right!")
-    return True
+    else:
+        print("Right!")
 
 
 def unanswered(answer):
