@@ -84,7 +84,6 @@ def parser():
     own = folder("of the records (default: your own, in your data folder)")
     both = folder("of records and weights (default: your own, and where that has none, those that "
                   "come with the package)")
-    made = folder("of the records (default: where those of the book lie, in the package)")
     shipped = folder("of records and weights (default: those that come with the package)")
     shown = argparse.ArgumentParser(add_help=False, parents=[shipped])
     shown.add_argument("--with-shipped", action="store_true", help="your own, or those of "
@@ -147,7 +146,7 @@ def parser():
     drawn.add_argument("--to", type=at_home, metavar="FILE",
                        help="a .png, .pdf or .svg file (default: DATASET.png)")
     earlier = command("prior", prior.command, "make the records of an earlier method that are "
-                      "missing, as the part 'What came before' reads them", made)
+                      "missing, as the part 'What came before' reads them", own)
     earlier.add_argument("family", choices=(*prior.FAMILIES, "plain"), metavar="FAMILY",
                          help=f"{', '.join(prior.FAMILIES)}, or plain: networks without a mark")
     earlier.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED",

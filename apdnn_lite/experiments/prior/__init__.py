@@ -9,7 +9,7 @@ import statistics
 from ... import data
 from ...evaluate import count_correct
 from ..provenance import environment
-from ..records import RecordError
+from ..records import Archive, RecordError, own_folder
 from . import activations, frontier, locks, poison, weights
 from .store import (
     FAMILIES,
@@ -39,9 +39,11 @@ TITLES = {"weights": "mark in the weights", "activations": "mark in the activati
 def run(family, seed=0, folder=None):
     """Make the record of one family and one owner's seed, and return it.
 
-    folder: where it goes, by default the package's own.
+    folder: where it goes, by default the user's own. Raises :class:`RecordError`, before anything
+        is trained, if it cannot be written there.
     """
     check_family(family)
+    folder = writable(folder)
     found, sets = environment(), data.load("fashion_mnist")
     came_out, net = MODULES[family].measure(
         seed, prior_network("plain", seed), innocents(), sets)
@@ -50,18 +52,26 @@ def run(family, seed=0, folder=None):
 
 def command(options):
     """``apdnn prior``: make the records that are missing; returns the exit status."""
+    folder = writable(options.folder)
     for seed in options.seeds:
         if options.family == "plain":
-            make_plain(options.folder)
-        elif seed not in seeds(options.family, options.folder):
-            run(options.family, seed, options.folder)
-        print(f"{options.family}, seed {seed}: recorded in {options.folder or PRIOR}")
+            make_plain(folder)
+        elif seed not in seeds(options.family, folder):
+            run(options.family, seed, folder)
+        print(f"{options.family}, seed {seed}: recorded in {folder}")
     return 0
+
+
+def writable(folder=None):
+    """A folder for records, by default the user's own, if records can be written there."""
+    archive = Archive(own_folder("prior") if folder is None else folder)
+    archive.check_writable()
+    return archive.folder
 
 
 def make_plain(folder=None):
     """Train the networks without any mark: three owners' and ten innocent ones."""
-    sets = data.load("fashion_mnist")
+    sets, folder = data.load("fashion_mnist"), writable(folder)
     for seed in [*OWNERS, *INNOCENT]:
         if seed in seeds("plain", folder):
             continue
