@@ -214,6 +214,7 @@ def test_records_of_the_package_are_only_read(capsys):
 def test_ones_own_records_lie_in_ones_own_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(prior, "own_folder", lambda kind: tmp_path / kind)
     monkeypatch.setattr(prior.weights, "measure", lambda *given: ({}, None))
+    monkeypatch.setattr(prior, "train_plain", lambda seed, data: ap.prior.TinyCNN())
     prior.run("weights", 5)
     assert store.seeds("weights", tmp_path / "prior") == [5]
     assert 5 not in store.seeds("weights")
