@@ -9,6 +9,7 @@ it, ``experiments``, makes and reads the recorded runs.
 
 from ._machine import pick_device
 from ._augment import Augment
+from ._source import show_source
 from .data import DataError, Dataset, Split, from_arrays, from_folder, load
 from .transforms import Candidates, Fixed, Generator, Identity, Learned, Shift
 from .transforms import Transform
@@ -35,5 +36,5 @@ __all__ = [
     "confusion", "count_parameters", "exercises", "experiments", "export", "fgsm",
     "figures", "fit", "from_arrays", "from_folder", "load", "perturbation_size",
     "pgd", "pick_device", "playground", "predict", "pretrained", "prior", "records",
-    "tables", "universal", "widgets",
+    "show_source", "tables", "universal", "widgets",
 ]

@@ -73,10 +73,10 @@ def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None,
                 axis.grid(False)
                 axis.spines[:].set_visible(False)
             for axis, caption in zip(line, captions.get(name, ()), strict=False):
-                axis.set_xlabel(caption, fontsize=8.5)
+                axis.set_xlabel(caption, fontsize=9.5)
             line[0].set_ylabel(name, rotation=0, ha="right", va="center")
         for axis, title in zip(axes[0], titles or (), strict=False):
-            axis.set_title(title, fontsize=9.5)
+            axis.set_title(title, fontsize=10)
     return figure
 
 

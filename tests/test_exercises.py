@@ -1,8 +1,11 @@
-"""A reader's answers: what counts as unanswered, as wrong and as right."""
+"""What a chapter needs besides the method: checks of answers, and the source that it shows."""
+
+import inspect
 
 import pytest
 import torch
 
+import apdnn_lite as ap
 from apdnn_lite import exercises
 
 
@@ -71,3 +74,18 @@ def test_another_error_is_the_readers_to_see():
 def test_a_test_is_needed():
     with pytest.raises(ValueError, match="test must be a function of the answer, got int"):
         exercises.check(1, 3)
+
+
+# ---- the source
+
+def test_the_source_is_the_packages():
+    shown = ap.show_source(ap.fgsm, ap.AntiPiracyLoss)
+    assert repr(shown) == (inspect.getsource(ap.fgsm).rstrip() + "\n\n\n"
+                           + inspect.getsource(ap.AntiPiracyLoss).rstrip())
+    assert shown._repr_markdown_() == f"```python\n{shown!r}\n```"
+
+
+@pytest.mark.parametrize("thing", [3, "fgsm", torch.zeros(1)])
+def test_what_has_no_source_is_refused(thing):
+    with pytest.raises(ValueError, match="expected functions or classes of the package, got "):
+        ap.show_source(thing)

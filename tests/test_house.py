@@ -37,7 +37,7 @@ PRIOR = {
 EVENING = 1_500  # lines of all classroom modules together
 # Each module may import only from those before it; __init__ may import all but __main__.
 ORDER = """
-    _checks _files _torchvision _machine _state _statistics _settings _augment _checkpoint
+    _checks _source _files _torchvision _machine _state _statistics _settings _augment _checkpoint
     _history _graph _task _arrays _pictures _sources _grid _table
     data transforms models losses _network evaluate training adversarial attacks figures
     widgets playground export exercises
