@@ -5,7 +5,7 @@ runs → thief → tables → reproduce → commands → cli.
 """
 
 from .. import data as sets
-from . import recipes, records, reproduce, runs, tables, thief, weights
+from . import prior, recipes, records, reproduce, runs, tables, thief, variants, weights
 from .provenance import device_name, environment, processor_name
 from .recipes import (
     EXCEPTIONS,
@@ -47,7 +47,7 @@ __all__ = [
     "RECIPES", "RECORDS", "Recipe", "RecordError", "SETTINGS", "SHIPPED", "SWEEPS", "TRANSFORMS",
     "across_seeds", "all_records", "build", "checked_name", "content_sha256", "departures",
     "device_name", "environment", "image_shape", "make_transform", "name_of", "own_folder",
-    "pretrained", "processor_name", "read_record", "reasons", "recipe_of", "recipes", "recorded",
-    "records", "reproduce", "run", "run_attacks", "run_to_the_end", "runs", "save_weights", "sets",
-    "sweep", "sweep_folder", "tables", "thief", "weights", "write_record",
+    "pretrained", "prior", "processor_name", "read_record", "reasons", "recipe_of", "recipes",
+    "recorded", "records", "reproduce", "run", "run_attacks", "run_to_the_end", "runs", "save_weights",
+    "sets", "sweep", "sweep_folder", "tables", "thief", "variants", "weights", "write_record",
 ]
