@@ -44,10 +44,11 @@ from .weights import Pretrained, build, make_transform, pretrained, save_weights
 
 __all__ = [
     "AcrossSeeds", "Archive", "EXCEPTIONS", "FULL_RECIPES", "NETWORKS", "Name", "Pretrained",
-    "RECIPES", "RECORDS", "Recipe", "RecordError", "SETTINGS", "SHIPPED", "SWEEPS", "TRANSFORMS",
-    "across_seeds", "all_records", "build", "checked_name", "content_sha256", "departures",
-    "device_name", "environment", "image_shape", "make_transform", "name_of", "own_folder",
-    "pretrained", "prior", "processor_name", "read_record", "reasons", "recipe_of", "recipes",
-    "recorded", "records", "reproduce", "run", "run_attacks", "run_to_the_end", "runs", "save_weights",
-    "sets", "sweep", "sweep_folder", "tables", "thief", "variants", "weights", "write_record",
+    "RECIPES", "RECORDS", "Recipe", "RecordError", "SETTINGS", "SHIPPED", "SWEEPS",
+    "TRANSFORMS", "across_seeds", "all_records", "build", "checked_name", "content_sha256",
+    "departures", "device_name", "environment", "image_shape", "make_transform", "name_of",
+    "own_folder", "pretrained", "prior", "processor_name", "read_record", "reasons",
+    "recipe_of", "recipes", "recorded", "records", "reproduce", "run", "run_attacks",
+    "run_to_the_end", "runs", "save_weights", "sets", "sweep", "sweep_folder", "tables",
+    "thief", "variants", "weights", "write_record",
 ]
