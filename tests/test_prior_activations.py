@@ -131,7 +131,7 @@ def test_matches_counted_as_mismatches_convict_everybody():
 @pytest.mark.parametrize("centered", [False, True])
 def test_one_word_for_all_classes_convicts_the_innocent_unless_features_are_centered(centered):
     """Features after ReLU share a direction, so the bits of the classes agree."""
-    rng, most, tries = np.random.default_rng(1), deepsigns.most_errors(160, 0.01), 1000
+    rng, most, tries = np.random.default_rng(1), deepsigns.most_errors(160, 0.01), 600
     mu = torch.tensor(rng.exponential(size=(10, 64)) + 1.0, dtype=torch.float32)
     mark = marked(net=ap.ResNet20(), split=toy_split(20, side=28), per_class=1,
                   centered=centered)[1]
