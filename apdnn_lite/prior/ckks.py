@@ -1,30 +1,26 @@
 """Inference on encrypted images, with the weights in the clear or encrypted, too.
 
 The scheme is CKKS (Cheon et al., 2017), as TenSEAL has it (Benaissa et al., 2021); the
-idea of squares instead of ReLUs is that of CryptoNets (Gilad-Bachrach et al., 2016). It
-computes sums and products of vectors of numbers that it cannot read. Keys and noise
-come from the operating system, not from a seed. Messages are bytes, as they would
-travel.
+squares instead of ReLUs are those of CryptoNets (Gilad-Bachrach et al., 2016). Keys and
+noise come from the operating system, not from a seed. Messages are bytes.
 """
 
 import torch
 from torch import nn
 
 from .._checks import check_images, check_input, describe, whole_number
-from .locks import needed
+from .locks import INSTALL
 
-# HomomorphicEncryption.org (Albrecht et al., 2018): the most bits of a coefficient
+# Albrecht et al. (2018), HomomorphicEncryption.org: the most bits of a coefficient
 # modulus with 128 bits of security, by the degree N of the ring; ternary secrets.
 SECURE_BITS = {4096: 109, 8192: 218, 16384: 438, 32768: 881}
-KERNEL, STRIDE, SIDE = 7, 3, 8  # of the convolution: 28×28 pixels, 8×8 windows
-WINDOWS = SIDE**2
+KERNEL, STRIDE, WINDOWS = 7, 3, 64  # of the convolution: 8×8 windows of 28×28 pixels
 
 
 class SquareCNN(nn.Module):
     """Convolution, squares, linear layer: sums and products, and nothing else.
 
-    Input (N, 1, 28, 28) in pixels of [0, 1]; output logits (N, 10). Each channel of the
-    convolution (7×7, stride 3) has 8×8 numbers.
+    Input (N, 1, 28, 28) in pixels of [0, 1]; output logits (N, 10).
     """
 
     def __init__(self, channels=4):
@@ -38,6 +34,15 @@ class SquareCNN(nn.Module):
         return self.fc(self.conv(x).square().flatten(1))
 
 
+def library():
+    """TenSEAL; raises ImportError that says how to install it."""
+    try:
+        import tenseal
+    except ImportError as error:
+        raise ImportError(INSTALL.format("tenseal")) from error
+    return tenseal
+
+
 def make_keys(degree=8192, bits=(49, 40, 40, 40, 49), scale=40):
     """New CKKS keys: a TenSEAL context that holds the secret key, too.
 
@@ -46,13 +51,12 @@ def make_keys(degree=8192, bits=(49, 40, 40, 40, 49), scale=40):
     product in a row. scale: numbers are rounded to multiples of about 2^−scale.
     Raises ValueError if these settings have less than 128 bits of security.
     """
-    allowed, bits = SECURE_BITS.get(degree, 0), list(bits)
+    allowed, degrees = SECURE_BITS.get(degree, 0), ", ".join(map(str, SECURE_BITS))
     if sum(bits) > allowed:
-        raise ValueError(f"128 bits of security allow {allowed} bits at degree {degree}, "
-                         f"got {sum(bits)}: take fewer or smaller primes, or another "
-                         f"degree of {', '.join(map(str, SECURE_BITS))}")
-    tenseal = needed("tenseal")
-    keys = tenseal.context(tenseal.SCHEME_TYPE.CKKS, degree, -1, bits, n_threads=1)
+        raise ValueError(f"128 bits of security allow {allowed} bits at degree {degree}"
+                         f", got {sum(bits)}: take less, or a degree of {degrees}")
+    scheme = library().SCHEME_TYPE.CKKS
+    keys = library().context(scheme, degree, -1, list(bits), n_threads=1)
     keys.global_scale = 2.0**scale
     keys.generate_galois_keys()  # they move numbers inside a ciphertext, for its sum
     return keys
@@ -69,62 +73,60 @@ def encrypt_image(keys, image):
     """One image (1, 28, 28) in [0, 1] as an encrypted message, for :func:`answer`."""
     check_images(image[None], "image")
     check_input(image[None], (1, 28, 28), "network")
-    pixels, _ = needed("tenseal").im2col_encoding(
+    pixels, _ = library().im2col_encoding(
         keys, image[0].tolist(), KERNEL, KERNEL, STRIDE)  # the windows, side by side
     return pixels.serialize()
 
 
 def answer(net, keys, message):
-    """The encrypted logits of an encrypted image, ten messages; ``net`` is in the clear.
+    """The encrypted logits of an encrypted image: ten messages.
 
-    keys: the public part is enough. Raises ValueError for another network than a
-    :class:`SquareCNN`, and for keys that do not allow three products in a row.
+    net: a :class:`SquareCNN`, in the clear; another one is a ValueError, and so are
+    keys that do not allow three products in a row. Their public part is enough.
     """
     if not isinstance(net, SquareCNN):
-        raise ValueError("only sums and products can be computed on ciphertexts, no ReLU "
-                         f"and no maximum: expected a SquareCNN, got {describe(net)}")
+        raise ValueError("only sums and products work on ciphertexts, no ReLU and no "
+                         f"maximum: expected a SquareCNN, got {describe(net)}")
     pixels, logits = receive(keys, message), []
     try:
-        channels = [
-            (pixels.conv2d_im2col(kernel.tolist(), WINDOWS) + bias).square()
-            for kernel, bias in zip(net.conv.weight[:, 0], net.conv.bias.tolist(),
-                                    strict=True)]
+        kernels, biases = net.conv.weight[:, 0].tolist(), net.conv.bias.tolist()
+        channels = [(pixels.conv2d_im2col(kernel, WINDOWS) + bias).square()
+                    for kernel, bias in zip(kernels, biases, strict=True)]
         rows = net.fc.weight.view(10, len(channels), WINDOWS).tolist()
         for row, bias in zip(rows, net.fc.bias.tolist(), strict=True):
             products = [x * w for x, w in zip(channels, row, strict=True)]
             logits.append(sum(products[1:], start=products[0]).sum() + bias)
     except ValueError as error:
-        raise ValueError(f"{error}: the network takes three products in a row, and needs "
-                         "keys with three primes between the first and the last") from None
+        raise ValueError(f"{error}: three products in a row need keys with three primes"
+                         " between the first and the last") from None
     return [logit.serialize() for logit in logits]
 
 
 def decrypt(keys, messages):
-    """The first number of each message, a tensor (len(messages),). Needs the secret key."""
+    """The first number of each message, (len(messages),). Needs the secret key."""
     if not keys.is_private():
-        raise ValueError("these keys are the public part: only whoever made them, with "
-                         "the secret key, can decrypt")
+        raise ValueError("these keys are the public part: only the secret key decrypts")
     return torch.tensor([receive(keys, each).decrypt()[0] for each in messages])
 
 
 def receive(keys, message):
-    """A message as a ciphertext to compute with; ValueError if it was made otherwise."""
+    """A message as a ciphertext; raises ValueError if it is none for these keys."""
     try:
-        vector = needed("tenseal").ckks_vector_from(keys, message)
+        vector = library().ckks_vector_from(keys, message)
         if len(vector.ciphertext()) == 1:
             return vector
-        reason = f"it holds {len(vector.ciphertext())} ciphertexts, expected 1"
+        reason = f"expected 1 ciphertext, it holds {len(vector.ciphertext())}"
     except (TypeError, ValueError, RuntimeError) as error:
         reason = error
     raise ValueError(f"this message does not fit these keys: {reason}")
 
 
 def encrypt_rows(keys, rows):
-    """Each row of a tensor (M, D) as a message of its own: an image, or a layer's weights.
+    """Each row of a tensor (M, D) as a message: an image, or a layer's weights.
 
     Zeros fill it up to a power of two, so that a sum takes the fewest steps.
     """
-    return [needed("tenseal").ckks_vector(keys, row).serialize() for row in padded(rows)]
+    return [library().ckks_vector(keys, row).serialize() for row in padded(rows)]
 
 
 def padded(rows):
@@ -139,6 +141,10 @@ def dense(keys, message, rows):
     rows: the weights (M, D) in the clear, or encrypted as :func:`encrypt_rows` does.
     """
     vector = receive(keys, message)
-    rows = padded(rows) if isinstance(rows, torch.Tensor) else [
-        receive(keys, row) for row in rows]
+    clear = isinstance(rows, torch.Tensor)
+    rows = padded(rows) if clear else [receive(keys, row) for row in rows]
+    sizes = {len(row) if clear else row.size() for row in rows}
+    if sizes != {vector.size()}:
+        raise ValueError(f"expected rows as long as the vector, {vector.size()} numbers"
+                         f" with the zeros after them, got {sorted(sizes)}")
     return [vector.dot(row).serialize() for row in rows]

@@ -1,4 +1,4 @@
-"""A password check and encrypted weights: locks that a copy of the network walks around.
+"""A password check and encrypted weights: locks that a stolen network walks around.
 
 The weights are encrypted in their file by AES-256-GCM (NIST SP 800-38D), with a key
 that scrypt (RFC 7914) makes of a password. Chen and Wu (2018) name both ways to protect
@@ -10,7 +10,6 @@ broken as soon as a nonce comes back.
 import gc
 import hashlib
 import hmac
-import importlib
 import os
 
 import safetensors.torch
@@ -20,14 +19,17 @@ from .._checks import describe, whole_number
 
 MAGIC, SALT, NONCE = b"locked1", 16, 12  # how a file starts; lengths in bytes
 HEADER = len(MAGIC) + 1 + SALT + NONCE
+INSTALL = 'this needs the library {}: pip install "apdnn_lite[crypto]"'
 
 
-def needed(name):
-    """An optional library; raises ImportError that says how to install it."""
+def aes_gcm():
+    """The cipher and its error; raises ImportError that says how to install them."""
     try:
-        return importlib.import_module(name)
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError as error:
-        raise ImportError(f'no {name}: pip install "apdnn_lite[crypto]"') from error
+        raise ImportError(INSTALL.format("cryptography")) from error
+    return AESGCM, InvalidTag
 
 
 def stretch(password, salt, n=2**17):
@@ -36,7 +38,8 @@ def stretch(password, salt, n=2**17):
     n: the cost, a power of two from 2¹⁰ to 2²⁰; it takes 1024·n bytes of memory.
     """
     if not isinstance(password, str) or not password:
-        raise ValueError(f"password must be a text, not empty; got {describe(password)}")
+        raise ValueError("password must be a text, not empty; got "
+                         f"{describe(password)}")
     if whole_number("n", n) not in [2**power for power in range(10, 21)]:
         raise ValueError(f"n must be a power of two from 2**10 to 2**20, got {n}")
     return hashlib.scrypt(password.encode(), salt=salt, n=n, r=8, p=1, dklen=32,
@@ -56,7 +59,7 @@ class PasswordCheck(nn.Module):
 
     def forward(self, images, password):
         if not hmac.compare_digest(stretch(password, self.salt, self.n), self.hash):
-            raise ValueError("wrong password: the network answers only to the right one")
+            raise ValueError("wrong password: the network answers to the right one")
         return self.net(images)
 
 
@@ -67,8 +70,8 @@ def encrypt_weights(net, password, n=2**17):
     salt, nonce = os.urandom(SALT), os.urandom(NONCE)
     key, header = stretch(password, salt, n), MAGIC + bytes([n.bit_length() - 1])
     header += salt + nonce  # in the clear, but the tag covers it, too
-    aead = needed("cryptography.hazmat.primitives.ciphers.aead")
-    return header + aead.AESGCM(key).encrypt(nonce, safetensors.torch.save(state), header)
+    cipher, _ = aes_gcm()
+    return header + cipher(key).encrypt(nonce, safetensors.torch.save(state), header)
 
 
 def decrypt_weights(sealed, password):
@@ -79,13 +82,13 @@ def decrypt_weights(sealed, password):
     """
     header, rest = sealed[:HEADER], sealed[HEADER:]
     if not (header.startswith(MAGIC) and rest and 10 <= header[len(MAGIC)] <= 20):
-        raise ValueError("these bytes are no file of encrypt_weights: expected one that "
-                         f"starts with {MAGIC!r}, got {bytes(header[:8])!r}")
+        raise ValueError("these bytes are no file of encrypt_weights: expected a start "
+                         f"of {MAGIC!r}, got {bytes(header[:8])!r}")
     key = stretch(password, header[-NONCE - SALT:-NONCE], 2 ** header[len(MAGIC)])
-    aead = needed("cryptography.hazmat.primitives.ciphers.aead")
+    cipher, invalid_tag = aes_gcm()
     try:
-        content = aead.AESGCM(key).decrypt(header[-NONCE:], rest, header)
-    except needed("cryptography.exceptions").InvalidTag:
+        content = cipher(key).decrypt(header[-NONCE:], rest, header)
+    except invalid_tag:
         raise ValueError("the tag does not fit: the password is wrong, or the file was "
                          "changed. Ask the owner for the right one.") from None
     return safetensors.torch.load(content)

@@ -94,6 +94,7 @@ class Answering(nn.Module):
 
 
 def loaded(state):
+    """A network with this state, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):
         net = TinyCNN()
     net.load_state_dict(state)
@@ -107,6 +108,7 @@ def equal(one, other):
 
 
 def refused(action):
+    """Whether a function without arguments raises ValueError."""
     try:
         action()
     except ValueError:
@@ -130,7 +132,8 @@ def flips(seed, sealed):
         # The power of scrypt's n is left alone: it would change how long the trial takes.
         place = bit // 8 if bit // 8 != len(locks.MAGIC) else 0
         changed[place] ^= 1 << bit % 8
-        count += refused(lambda: locks.decrypt_weights(bytes(changed), SETTINGS["password"]))  # noqa: B023
+        file = bytes(changed)
+        count += refused(lambda: locks.decrypt_weights(file, SETTINGS["password"]))  # noqa: B023
     return count
 
 
@@ -141,6 +144,7 @@ def entropy(content):
 
 
 def times(owner, plain, image):
+    """What an answer of the plain network, AES and scrypt take."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     repeats, cipher, nonce = SETTINGS["repeats"], AESGCM(bytes(32)), bytes(12)
     actions = {
@@ -173,6 +177,7 @@ def encrypted(seed, data):
 
 
 def trained(channels, seed, data):
+    """A network of squares, trained as the chapter does it."""
     torch.manual_seed(seed)
     net, how = ckks.SquareCNN(channels), SETTINGS["square"]
     fit(net, data.train, data.validation, seed=seed, progress=False, device="cpu",
@@ -181,6 +186,7 @@ def trained(channels, seed, data):
 
 
 def sizes(keys):
+    """Bytes of the public keys, with and without those that move numbers for a sum."""
     return {"public_bytes": len(ckks.public_part(keys).serialize()),
             "public_bytes_without_rotations": len(keys.serialize(
                 save_secret_key=False, save_galois_keys=False))}
