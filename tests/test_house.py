@@ -33,6 +33,7 @@ PRIOR = {
     "prior.frontier": 150,
     "prior.poison": 150,
     "prior.locks": 150,
+    "prior.ckks": 150,
 }
 EVENING = 1_500  # lines of all classroom modules together
 # Each module may import only from those before it; __init__ may import all but __main__.
@@ -42,7 +43,7 @@ ORDER = """
     data transforms models losses _network evaluate training adversarial attacks figures
     widgets playground export exercises
     prior.networks prior.weights prior.activations prior.poison prior.frontier prior.locks
-    prior.__init__
+    prior.ckks prior.__init__
     experiments.recipes experiments.provenance experiments.records experiments.weights
     experiments.runs experiments.thief experiments.variants experiments.tables experiments.reproduce
     experiments.prior.store experiments.prior.weights experiments.prior.activations

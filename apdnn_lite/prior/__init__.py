@@ -5,7 +5,7 @@ has (the owner, a judge, a thief), and nothing else. Small networks are enough t
 what each of them does, and what it leaves open; :class:`TinyCNN` is one.
 """
 
-from . import activations, frontier, locks, poison, weights
+from . import activations, ckks, frontier, locks, poison, weights
 from .networks import TinyCNN
 
-__all__ = ["TinyCNN", "activations", "frontier", "locks", "poison", "weights"]
+__all__ = ["TinyCNN", "activations", "ckks", "frontier", "locks", "poison", "weights"]
