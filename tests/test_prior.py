@@ -138,7 +138,7 @@ def test_another_network_is_refused(tmp_path):
         prior.prior_network("weights", 0, tmp_path)
 
 
-def test_a_record_in_anothers_place_is_refused(tmp_path):
+def test_a_record_in_another_place_is_refused(tmp_path):
     made(tmp_path, seed=1)
     store.path("weights", 1, tmp_path).rename(store.path("weights", 0, tmp_path))
     with pytest.raises(RecordError, match="wrong place: it is the record of weights, seed 1"):
