@@ -121,8 +121,8 @@ def mark(net, key, train, passes=100, lr=1e-3, batch_size=128, keys=32, seed=0):
     key. The last of at most ``passes`` is the first that leaves no mismatch.
     """
     check_split(train)
-    passes, batch_size = check_effort(passes, lr, batch_size)
-    keys, generator = whole_number("keys", keys), random_numbers(seed)
+    passes, keys = whole_number("passes", passes), whole_number("keys", keys)
+    generator, (_, batch_size) = random_numbers(seed), check_effort(1, lr, batch_size)
     train, net, device = train.to("cpu"), copy.deepcopy(net), device_of(net)
     layout, _ = try_network(net, key.images[:2])
     with at_work(net, device=device):
