@@ -57,7 +57,7 @@ def measure(seed, owner, innocents, data):
     original = found["original"]
     return {"before": share(owner, data.test), **original, "copy": original["after"],
             "robust_accuracy": share(robust, data.test), "repaired": found["repaired"],
-            "thresholds": {size: threshold(size, SETTINGS["alpha"])
+            "thresholds": {str(size): threshold(size, SETTINGS["alpha"])
                            for size in sorted({*SETTINGS["sizes"], *SETTINGS["asked"]})},
             "runs": runs}, marked["original"][0]
 
