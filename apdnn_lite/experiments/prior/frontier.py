@@ -36,10 +36,9 @@ def measure(seed, owner, innocents, data):
     innocent, marked, runs = [*innocents, robust], {}, []
     for epsilon in SETTINGS["epsilons"]:
         main = epsilon == SETTINGS["epsilon"]
-        source = data.train[:SETTINGS["source"]]
         for kind, other in zip(KINDS, (None, independent), strict=True):
             longest = max(SETTINGS["sizes"]) if main else SETTINGS["size"]
-            full = key_set(owner, source.images, source.labels, longest, epsilon, other, seed)
+            full = key_of(owner, data.train, longest, epsilon, other, seed)
             for size in SETTINGS["sizes"] if main else [SETTINGS["size"]]:
                 key = full[:size]
                 net = as_stored(mark(owner, key, data.train, seed=seed, **SETTINGS["mark"]))
@@ -60,6 +59,17 @@ def measure(seed, owner, innocents, data):
             "thresholds": {str(size): threshold(size, SETTINGS["alpha"])
                            for size in sorted({*SETTINGS["sizes"], *SETTINGS["asked"]})},
             "runs": runs}, marked["original"][0]
+
+
+def key_of(owner, train, size, epsilon, independent, seed):
+    """A key from the first training images: 3,000 or, if they are too few, 6,000 and so on."""
+    for count in range(SETTINGS["source"], len(train) + 1, SETTINGS["source"]):
+        source = train[:count]
+        try:
+            return key_set(owner, source.images, source.labels, size, epsilon, independent, seed)
+        except ValueError:
+            if count + SETTINGS["source"] > len(train):
+                raise
 
 
 def judged(net, key, innocents, data, seed):
