@@ -187,7 +187,7 @@ def test_no_answer_is_a_mismatch():
     (lambda x: torch.zeros(len(x), 10), "one label for each"),
     (lambda x: torch.zeros(len(x)), "int64"),
     (lambda x: x[:3, 0, 0, 0].long(), "one label for each"),
-    (torch.zeros(10), "a network, or a function"),
+    (torch.zeros(10), "a network or a function"),
 ])
 def test_suspects_that_give_no_labels_are_refused(suspect, message):
     with pytest.raises(ValueError, match=message):

@@ -23,8 +23,8 @@ from ..adversarial import fgsm
 class Key:
     """The owner's secret queries; ``key[:50]`` is a shorter key.
 
-    images: (|K|, C, H, W) in [0, 1]. labels: (|K|,), the true classes. true: (|K|,) bool,
-    for a true adversary, whose answer FGSM changed. The two kinds alternate.
+    images: (|K|, C, H, W) in [0, 1]. labels: (|K|,), the true classes. true: (|K|,)
+    bool, for a true adversary, whose answer FGSM changed. The two kinds alternate.
     """
 
     images: torch.Tensor
@@ -47,6 +47,7 @@ class Verdict:
 
     @property
     def convicted(self):
+        """Whether the suspect counts as a copy of the owner's network."""
         return self.mismatches <= self.threshold
 
 
@@ -68,22 +69,21 @@ def key_set(net, images, labels, size, epsilon, independent=None, seed=0):
     for kind, mask in kinds.items():
         found = mask.nonzero()[:, 0]
         if len(found) < needed:
-            raise ValueError(f"expected {needed} {kind} adversaries, found {len(found)} "
-                             f"in {len(images)} images: give more, or another epsilon")
+            raise ValueError(f"expected {needed} {kind} adversaries, found {len(found)} in "
+                             f"{len(images)} images: give more, or another epsilon")
         chosen.append(found[shuffled(len(found), needed, generator)[0]])
     index = torch.stack(chosen, dim=1).flatten()
     return Key(adversarial.cpu()[index], labels.cpu()[index], true[index])
 
 
 def labels_of(suspect, images):
-    """A suspect's answers (N,), on the CPU; −1 where a network's logits are no numbers."""
+    """A suspect's answers (N,), on the CPU; −1 where logits are no numbers."""
     check_images(images)
     if isinstance(suspect, Module):
         logits = ask(suspect, images)
         return logits.argmax(dim=1).where(answered(logits), -1).cpu()
     if not callable(suspect):
-        raise ValueError("a suspect must be a network, or a function from images to labels, "
-                         f"got {describe(suspect)}")
+        raise ValueError(f"expected a network or a function, got {describe(suspect)}")
     check_labels(labels := suspect(images.clone()), len(images), "the suspect's labels")
     return labels.cpu()
 
@@ -91,7 +91,7 @@ def labels_of(suspect, images):
 def threshold(size, alpha=0.05, chance=0.5):
     """The most mismatches that convict: the greatest θ with P(X ≤ θ) < ``alpha``.
 
-    X ~ Binomial(``size``, ``chance``), as if an innocent network got each key wrong with
+    X ~ Binomial(``size``, ``chance``), as if innocent networks got each key wrong with
     this probability, 1/2 in the paper. Raises ValueError if P(X = 0) ≥ alpha.
     """
     size, alpha = whole_number("size", size), real_number("alpha", alpha, 0, 1)
@@ -103,13 +103,13 @@ def threshold(size, alpha=0.05, chance=0.5):
         log += math.log((size - theta) / (theta + 1) * wrong / (1 - wrong))
         total += math.exp(log)
     if theta < 0:
-        raise ValueError(f"an innocent network gets all {size} keys right with probability "
-                         f"{total:.2g}, and alpha is {alpha:g}: take more keys")
+        raise ValueError(f"an innocent network gets all {size} keys right with "
+                         f"probability {total:.2g}, not below {alpha:g}: take more keys")
     return theta
 
 
 def verify(suspect, key, alpha=0.05, chance=0.5):
-    """The :class:`Verdict` of a judge who asks a network, or a function to labels (N,)."""
+    """The :class:`Verdict` on a suspect: a network, or a function to labels (N,)."""
     wrong = int((labels_of(suspect, key.images) != key.labels).sum())
     return Verdict(wrong, len(key), threshold(len(key), alpha, chance))
 
@@ -117,8 +117,8 @@ def verify(suspect, key, alpha=0.05, chance=0.5):
 def mark(net, key, train, passes=100, lr=1e-3, batch_size=128, keys=32, seed=0):
     """A copy of the owner's network, fine-tuned until it gets every key right.
 
-    A step of Adam takes ``batch_size`` images of the split ``train`` and ``keys`` of the
-    key. The last of at most ``passes`` is the first that leaves no mismatch.
+    A step of Adam takes ``batch_size`` images of the split ``train`` and ``keys`` of
+    the key. The last of at most ``passes`` is the first that leaves no mismatch.
     """
     check_split(train)
     passes, keys = whole_number("passes", passes), whole_number("keys", keys)
