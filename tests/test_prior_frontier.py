@@ -145,7 +145,7 @@ def test_a_key_depends_on_its_seed_and_starts_of_it_are_keys(split):
 
 @pytest.mark.parametrize("size, epsilon, message", [
     (7, EPSILON, "must be even"), (0, EPSILON, "size must be"), (400, EPSILON, "give more"),
-    (10, 0.0, "found 0 in 400 images"), (10, -1, "epsilon"),
+    (10, 0.0, "got 0 in 400 images"), (10, -1, "epsilon"),
 ])
 def test_keys_that_are_refused(split, size, epsilon, message):
     with pytest.raises(ValueError, match=message):

@@ -69,8 +69,8 @@ def key_set(net, images, labels, size, epsilon, independent=None, seed=0):
     for kind, mask in kinds.items():
         found = mask.nonzero()[:, 0]
         if len(found) < needed:
-            raise ValueError(f"expected {needed} {kind} adversaries, found {len(found)} in "
-                             f"{len(images)} images: give more, or another epsilon")
+            raise ValueError(f"expected {needed} {kind} adversaries, got {len(found)} "
+                             f"in {len(images)} images: give more or another epsilon")
         chosen.append(found[shuffled(len(found), needed, generator)[0]])
     index = torch.stack(chosen, dim=1).flatten()
     return Key(adversarial.cpu()[index], labels.cpu()[index], true[index])
@@ -104,7 +104,7 @@ def threshold(size, alpha=0.05, chance=0.5):
         total += math.exp(log)
     if theta < 0:
         raise ValueError(f"an innocent network gets all {size} keys right with "
-                         f"probability {total:.2g}, not below {alpha:g}: take more keys")
+                         f"probability {total:.2g}, not < {alpha:g}: take more keys")
     return theta
 
 
