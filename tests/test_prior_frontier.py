@@ -145,7 +145,7 @@ def test_a_key_depends_on_its_seed_and_starts_of_it_are_keys(split):
 
 @pytest.mark.parametrize("size, epsilon, message", [
     (7, EPSILON, "must be even"), (0, EPSILON, "size must be"), (400, EPSILON, "give more"),
-    (10, 0.0, "found 0 in 400 images"), (10, -1, "epsilon"),
+    (10, 0.0, "got 0 in 400 images"), (10, -1, "epsilon"),
 ])
 def test_keys_that_are_refused(split, size, epsilon, message):
     with pytest.raises(ValueError, match=message):
@@ -187,7 +187,7 @@ def test_no_answer_is_a_mismatch():
     (lambda x: torch.zeros(len(x), 10), "one label for each"),
     (lambda x: torch.zeros(len(x)), "int64"),
     (lambda x: x[:3, 0, 0, 0].long(), "one label for each"),
-    (torch.zeros(10), "a network, or a function"),
+    (torch.zeros(10), "a network or a function"),
 ])
 def test_suspects_that_give_no_labels_are_refused(suspect, message):
     with pytest.raises(ValueError, match=message):

@@ -44,9 +44,10 @@ class Verdict:
     mismatches: int
     size: int
     threshold: int
+
     @property
     def convicted(self):
-        """Whether the suspect is the owner's, as the judge finds."""
+        """Whether the suspect counts as a copy of the owner's network."""
         return self.mismatches <= self.threshold
 
 
@@ -68,8 +69,8 @@ def key_set(net, images, labels, size, epsilon, independent=None, seed=0):
     for kind, mask in kinds.items():
         found = mask.nonzero()[:, 0]
         if len(found) < needed:
-            raise ValueError(f"expected {needed} {kind} adversaries, found {len(found)}"
-                             f" in {len(images)} images: give more, or other epsilon")
+            raise ValueError(f"expected {needed} {kind} adversaries, got {len(found)} "
+                             f"in {len(images)} images: give more or another epsilon")
         chosen.append(found[shuffled(len(found), needed, generator)[0]])
     index = torch.stack(chosen, dim=1).flatten()
     return Key(adversarial.cpu()[index], labels.cpu()[index], true[index])
@@ -82,8 +83,7 @@ def labels_of(suspect, images):
         logits = ask(suspect, images)
         return logits.argmax(dim=1).where(answered(logits), -1).cpu()
     if not callable(suspect):
-        raise ValueError("a suspect must be a network, or a function from images to "
-                         f"labels, got {describe(suspect)}")
+        raise ValueError(f"expected a network or a function, got {describe(suspect)}")
     check_labels(labels := suspect(images.clone()), len(images), "the suspect's labels")
     return labels.cpu()
 
@@ -91,8 +91,8 @@ def labels_of(suspect, images):
 def threshold(size, alpha=0.05, chance=0.5):
     """The most mismatches that convict: the greatest θ with P(X ≤ θ) < ``alpha``.
 
-    X ~ Binomial(``size``, ``chance``), as if an innocent network got each key wrong
-    with this probability, 1/2 in the paper. Raises ValueError if P(X = 0) ≥ alpha.
+    X ~ Binomial(``size``, ``chance``), as if innocent networks got each key wrong with
+    this probability, 1/2 in the paper. Raises ValueError if P(X = 0) ≥ alpha.
     """
     size, alpha = whole_number("size", size), real_number("alpha", alpha, 0, 1)
     wrong, theta = real_number("chance", chance, 1e-6, 1 - 1e-6), -1
@@ -104,12 +104,12 @@ def threshold(size, alpha=0.05, chance=0.5):
         total += math.exp(log)
     if theta < 0:
         raise ValueError(f"an innocent network gets all {size} keys right with "
-                         f"probability {total:.2g}; alpha is {alpha:g}: take more keys")
+                         f"probability {total:.2g}, not < {alpha:g}: take more keys")
     return theta
 
 
 def verify(suspect, key, alpha=0.05, chance=0.5):
-    """The :class:`Verdict` on a network, or on a function from images to labels."""
+    """The :class:`Verdict` on a suspect: a network, or a function to labels (N,)."""
     wrong = int((labels_of(suspect, key.images) != key.labels).sum())
     return Verdict(wrong, len(key), threshold(len(key), alpha, chance))
 
@@ -117,7 +117,7 @@ def verify(suspect, key, alpha=0.05, chance=0.5):
 def mark(net, key, train, passes=100, lr=1e-3, batch_size=128, keys=32, seed=0):
     """A copy of the owner's network, fine-tuned until it gets every key right.
 
-    A step of Adam takes ``batch_size`` images of the split ``train``, and ``keys`` of
+    A step of Adam takes ``batch_size`` images of the split ``train`` and ``keys`` of
     the key. The last of at most ``passes`` is the first that leaves no mismatch.
     """
     check_split(train)
