@@ -486,10 +486,7 @@ def terms(notebook):
 # --- it shows what teaches (the chapters that are not named in OLD) ----------------
 
 # Chapters that are still to be brought to these rules.
-OLD = {
-    "welcome", "appendix_runs", "11_fixed", "12_learned", "15_pair_attack", "16_results",
-    "17_full_size",
-}
+OLD = {"welcome", "appendix_runs", "15_pair_attack", "16_results", "17_full_size"}
 
 
 def shown(notebook):
