@@ -45,7 +45,7 @@ ORDER = """
     prior.networks prior.weights prior.activations prior.poison prior.frontier prior.locks
     prior.ckks prior.__init__
     experiments.recipes experiments.provenance experiments.records experiments.weights
-    experiments.runs experiments.thief experiments.variants experiments.tables experiments.reproduce
+    experiments.runs experiments.thief experiments.tables experiments.reproduce
     experiments.prior.store experiments.prior.weights experiments.prior.activations
     experiments.prior.poison experiments.prior.frontier experiments.prior.locks
     experiments.prior.__init__

@@ -5,7 +5,7 @@ runs → thief → tables → reproduce → commands → cli.
 """
 
 from .. import data as sets
-from . import prior, recipes, records, reproduce, runs, tables, thief, variants, weights
+from . import prior, recipes, records, reproduce, runs, tables, thief, weights
 from .provenance import device_name, environment, processor_name
 from .recipes import (
     EXCEPTIONS,
@@ -50,5 +50,5 @@ __all__ = [
     "own_folder", "pretrained", "prior", "processor_name", "read_record", "reasons",
     "recipe_of", "recipes", "recorded", "records", "reproduce", "run", "run_attacks",
     "run_to_the_end", "runs", "save_weights", "sets", "sweep", "sweep_folder", "tables",
-    "thief", "variants", "weights", "write_record",
+    "thief", "weights", "write_record",
 ]
