@@ -135,10 +135,11 @@ def test_page(open_page, name):
 
 
 def test_a_page_without_scripts_says_what_its_sliders_need(open_page):
-    page = open_page("book/09_loss.html", java_script_enabled=False)
+    page = open_page("book/11_fixed.html", java_script_enabled=False)
     notes = page.locator("noscript p")
     assert [notes.nth(place).inner_text() for place in range(notes.count())] == [
-        "Sliders need JavaScript. The picture above shows one of their settings."] * 2
+        "Sliders need JavaScript. Turn it on, or run this chapter as a notebook, to see their"
+        " pictures."] * 2
     assert notes.first.is_visible()
     assert page.locator("[role=slider]").count() == 0, "a slider that cannot move"
 

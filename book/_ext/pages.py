@@ -5,8 +5,8 @@ from pathlib import Path
 
 VIEW = '<script type="application/vnd.jupyter.widget-view+json">'
 NOTE = (
-    "<noscript><p>Sliders need JavaScript. The picture above shows one of their"
-    " settings.</p></noscript>"
+    "<noscript><p>Sliders need JavaScript. Turn it on, or run this chapter as a notebook, to see"
+    " their pictures.</p></noscript>"
 )
 # It draws the icons that the theme's style sheet draws as well, and weighs as much as the rest
 # of the theme.
