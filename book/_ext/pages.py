@@ -15,6 +15,8 @@ ICONS = re.compile(r'\s*<script [^>]*src="[^"]*/fontawesome\.js[^"]*"></script>'
 
 # A heading without text, such as the corner of a table, is an empty cell.
 EMPTY_HEADING = re.compile(r"<th((?: [^>]*)?)>\s*(?:<p>\s*</p>)?\s*</th>")
+# myst-nb names every folded cell alike, and not by the words that are seen on it.
+FOLDED = re.compile(r'<summary aria-label="[^"]*">')
 # docutils names the entries of the bibliography by a role that no longer exists
 ENTRY = 'role="doc-biblioentry"'
 
@@ -25,6 +27,7 @@ def mend_body(app, pagename, templatename, context, doctree):
         if VIEW in context["body"]:
             app.add_js_file("sliders.js")  # to this page alone
         body = context["body"].replace(VIEW, NOTE + VIEW).replace(ENTRY, 'role="listitem"')
+        body = FOLDED.sub("<summary>", body)
         context["body"] = EMPTY_HEADING.sub(r"<td\1></td>", body)
 
 
