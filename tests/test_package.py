@@ -37,10 +37,12 @@ def test_what_it_exports_exists_is_sorted_and_is_all_that_is_public():
     assert modules == {
         "adversarial",
         "attacks",
+        "exercises",
         "experiments",
         "export",
         "figures",
         "playground",
+        "prior",
         "tables",
         "widgets",
     }
