@@ -339,14 +339,16 @@ def test_a_console_of_one_code_page_gets_what_it_can_show(command):
     assert done.returncode == 0 and done.stderr == b"" and b"?" in done.stdout
 
 
-@pytest.mark.parametrize("command, status", [("list", 1), ("report", 1), ("--help", 0)])
-def test_whoever_closes_the_pipe_hears_nothing_more(command, status):
+@pytest.mark.parametrize("command", ["list", "report", "--help"])
+def test_whoever_closes_the_pipe_hears_nothing_more(command):
     reading, writing = os.pipe()
     os.close(reading)
+    # Unbuffered, argparse would notice the closed pipe itself, and say nothing of it.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run([sys.executable, "-m", "apdnn_lite", command], cwd=ROOT, stdout=writing,
-                          stderr=subprocess.PIPE)
+                          stderr=subprocess.PIPE, env=buffered)
     os.close(writing)
-    assert (done.returncode, done.stderr) == (status, b"")
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
