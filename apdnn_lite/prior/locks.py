@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import os
 
-import safetensors.torch
+from safetensors.torch import load, save
 from torch import nn
 
 from .._checks import describe, whole_number
@@ -71,7 +71,7 @@ def encrypt_weights(net, password, n=2**17):
     key, header = stretch(password, salt, n), MAGIC + bytes([n.bit_length() - 1])
     header += salt + nonce  # in the clear, but the tag covers it, too
     cipher, _ = aes_gcm()
-    return header + cipher(key).encrypt(nonce, safetensors.torch.save(state), header)
+    return header + cipher(key).encrypt(nonce, save(state), header)
 
 
 def decrypt_weights(sealed, password):
@@ -91,7 +91,7 @@ def decrypt_weights(sealed, password):
     except invalid_tag:
         raise ValueError("the tag does not fit: the password is wrong, or the file was "
                          "changed. Ask the owner for the right one.") from None
-    return safetensors.torch.load(content)
+    return load(content)
 
 
 def networks_in_memory():
