@@ -21,6 +21,7 @@ from .store import (
     innocents,
     prior_network,
     prior_records,
+    read,
     seeds,
     share,
     train_plain,
@@ -105,7 +106,7 @@ def check():
     for family in ("plain", *FAMILIES):
         for seed in seeds(family):
             try:
-                record = prior_records(family)[seeds(family).index(seed)]["came_out"]
+                record = read(family, seed)["came_out"]
                 if "weights" not in record:
                     continue
                 found = count_correct(prior_network(family, seed), test)

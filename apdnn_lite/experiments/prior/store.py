@@ -13,10 +13,11 @@ from safetensors.torch import load, save
 
 from ... import _files
 from ..._files import ASSETS
-from ...evaluate import binomial_interval, count_correct
+from ...evaluate import count_correct
 from ...prior import TinyCNN
 from ...training import fit
 from ..records import RecordError, read_record, write_record
+from ..runs import share as counted
 
 PRIOR = ASSETS / "prior"
 FAMILIES = ("weights", "activations", "poison", "frontier", "locks")
@@ -27,9 +28,7 @@ PLAIN = {"epochs": 4, "lr": 3e-3, "batch_size": 64}
 
 def share(net, split):
     """The accuracy of a network as records hold it: counts, share, and its 95% interval."""
-    correct, images = count_correct(net, split), len(split)
-    return {"correct": correct, "images": images, "accuracy": correct / images,
-            "interval": list(binomial_interval(correct, images))}
+    return counted(count_correct(net, split), len(split))
 
 
 def as_stored(net):
