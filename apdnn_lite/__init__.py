@@ -20,6 +20,7 @@ from .evaluate import binomial_interval, confusion, perturbation_size, predict
 from .training import History, Settings, TrainingError, fit
 from .adversarial import fgsm, pgd, universal
 from . import adversarial, attacks, figures, widgets, playground, export, prior
+from . import beyond
 from . import exercises, experiments
 from .experiments import RecordError, pretrained, tables
 from .experiments.records import records
@@ -32,7 +33,7 @@ __all__ = [
     "DataError", "Dataset", "Fixed", "Generator", "History", "Identity", "Learned",
     "LossTerms", "Normalize", "PerturbationSize", "RecordError", "ResNet20",
     "Settings", "Shift", "SimpleCNN", "Split", "TrainingError", "Transform",
-    "access", "accuracy", "adversarial", "attacks", "binomial_interval",
+    "access", "accuracy", "adversarial", "attacks", "beyond", "binomial_interval",
     "confusion", "count_parameters", "exercises", "experiments", "export", "fgsm",
     "figures", "fit", "from_arrays", "from_folder", "load", "perturbation_size",
     "pgd", "pick_device", "playground", "predict", "pretrained", "prior", "records",

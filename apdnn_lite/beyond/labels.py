@@ -1,8 +1,8 @@
 """What a thief can do who has a few labeled raw images beside the stolen network.
 
-Each thief gives what they would use: a network for raw images, or a perturbation to put
-before the stolen one. Images are (N, C, H, W) with pixels in [0, 1]. The owner's network
-is left as it was. Wrong arguments raise ValueError.
+Each thief gives what they would use: a network for raw images, or a perturbation to
+put before the stolen one. Images are (N, C, H, W) with pixels in [0, 1]. The owner's
+network is left as it was. Wrong arguments raise ValueError.
 
 That a few labels read much out of features: Alain and Bengio (2017), linear probes.
 """
@@ -40,7 +40,8 @@ def pick(split, per_class, seed=0):
         if len(found) < per_class:
             raise ValueError(f"expected {per_class} images of class {int(label)}, "
                              f"the split has {len(found)}")
-        chosen.append(found[torch.randperm(len(found), generator=generator)[:per_class]])
+        order = torch.randperm(len(found), generator=generator)
+        chosen.append(found[order[:per_class]])
     return split[torch.cat(chosen).to(split.labels.device)]
 
 
@@ -79,7 +80,8 @@ class ReadOut(nn.Module):
         self.net, self.layer = copy.deepcopy(net).requires_grad_(False), layer
         spread = seen.std(dim=0)
         self.register_buffer("mean", seen.mean(dim=0))
-        self.register_buffer("scale", spread.where(spread > 1e-6, torch.ones_like(spread)))
+        spread = spread.where(spread > 1e-6, torch.ones_like(spread))
+        self.register_buffer("scale", spread)
         self.linear = nn.Linear(seen.shape[1], num_classes).to(seen)
 
     def forward(self, images):
@@ -95,10 +97,10 @@ def read_out(net, labeled, layer="features", weight=1.0):
     """
     check_split(labeled)
     weight = real_number("weight", weight)
-    labels, num_classes = labeled.labels.to(device_of(net)), ask(net, labeled.images[:1])
+    labels = labeled.labels.to(device_of(net))
     with torch.no_grad():
         seen = representation(net, labeled.images, layer)
-    thief = ReadOut(net, layer, seen, num_classes.shape[1])
+    thief = ReadOut(net, layer, seen, ask(net, labeled.images[:1]).shape[1])
     inputs, linear = (seen - thief.mean) / thief.scale, thief.linear
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
@@ -128,16 +130,16 @@ def universal_key(net, labeled, images=None, steps=150, lr=0.03, batch_size=100,
     """
     check_split(labeled)
     steps, batch_size = check_effort(steps, lr, batch_size)
-    thief = Learned(tuple(labeled.images.shape[1:]), sigma, seed, clip).to(device_of(net))
-    optimizer = torch.optim.Adam([thief.delta], lr)
-    labeled, generator = labeled.to(thief.delta.device), random_numbers(seed)
+    device, generator = device_of(net), random_numbers(seed)
+    thief = Learned(tuple(labeled.images.shape[1:]), sigma, seed, clip).to(device)
+    optimizer, labeled = torch.optim.Adam([thief.delta], lr), labeled.to(device)
     with evaluating(net), asking(net) as answer:
         for _ in range(steps):
             some = labeled[batch(labeled.labels, batch_size, generator)]
             loss = F.cross_entropy(answer(thief(some.images)), some.labels)
             if images is not None:
-                more = images[batch(images, batch_size, generator)].to(thief.delta.device)
-                loss = loss - information(answer(thief(more)))
+                more = images[batch(images, batch_size, generator)]
+                loss = loss - information(answer(thief(more.to(device))))
             thief.delta.grad, = torch.autograd.grad(loss, [thief.delta])
             optimizer.step()
     return thief.requires_grad_(False).eval()

@@ -20,7 +20,6 @@ from ..attacks import information
 from ..losses import LossTerms
 from ..training import Run, Settings
 
-
 # ---- targets: each the mean over a batch of logits (N, K), given labels (N,)
 
 def probability(logits, labels):
@@ -70,7 +69,7 @@ class MendedLoss(nn.Module):
         negatives, one after the other. perturbation: (N, C, H, W), x_p − x_r.
         """
         check_floats("logits_processed", logits_processed, ("N", "num_classes"))
-        check_labels(labels, len(logits_processed), num_classes=logits_processed.shape[1])
+        check_labels(labels, len(logits_processed))
         kinds = logits_wrong.split(len(labels))
         wrong = sum(TARGETS[self.target](logits, labels) for logits in kinds)
         processed = F.cross_entropy(logits_processed, labels)
@@ -154,7 +153,8 @@ class MendedRun(Run):
 
 
 def fit_mended(net, train, validation, transform, loss=None,
-               negatives=("raw", "wrong keys"), device="auto", progress=True, **settings):
+               negatives=("raw", "wrong keys"), device="auto", progress=True,
+               **settings):
     """Train a mended lock in place; returns the ``History``. As ``fit``, but for:
 
     loss: a :class:`MendedLoss`. negatives: names in :data:`NEGATIVES`, or functions of

@@ -1,9 +1,9 @@
 """What a thief can do without a single label, and with more patience than the owner.
 
-The strong climb is the attack of :func:`apdnn_lite.attacks.climb`, made adaptive: a lock
-whose network is sure of its wrong answers has gradients next to zero, and looks safe
-until logits are divided by a temperature. Athalye, Carlini and Wagner (2018) showed how
-often a defense is only that, and Tramèr et al. (2020) how to look for it.
+The strong climb is the attack of :func:`apdnn_lite.attacks.climb`, made adaptive: a
+lock whose network is sure of its wrong answers has gradients next to zero, and looks
+safe until logits are divided by a temperature. Athalye, Carlini and Wagner (2018)
+showed how often a defense is only that, and Tramèr et al. (2020) how to look for it.
 """
 
 import copy
@@ -68,7 +68,7 @@ def strong_climb(net, images, temperatures=TEMPERATURES, tries=3, steps=120, lr=
 
 
 def whole_theft(net, images, student, opened=None, **settings):
-    """Steal without a label and without the key: climb, label, and train a clean network.
+    """Steal without label and key: climb, label, and train a clean network.
 
     The thief opens the stolen network by :func:`strong_climb`, lets it label ``images``
     and trains ``student``, an untrained network, on raw images with these labels. In

@@ -5,7 +5,7 @@ runs → thief → tables → reproduce → commands → cli.
 """
 
 from .. import data as sets
-from . import prior, recipes, records, reproduce, runs, tables, thief, weights
+from . import beyond, prior, recipes, records, reproduce, runs, tables, thief, weights
 from .provenance import device_name, environment, processor_name
 from .recipes import (
     EXCEPTIONS,
@@ -45,8 +45,9 @@ from .weights import Pretrained, build, make_transform, pretrained, save_weights
 __all__ = [
     "AcrossSeeds", "Archive", "EXCEPTIONS", "FULL_RECIPES", "NETWORKS", "Name", "Pretrained",
     "RECIPES", "RECORDS", "Recipe", "RecordError", "SETTINGS", "SHIPPED", "SWEEPS",
-    "TRANSFORMS", "across_seeds", "all_records", "build", "checked_name", "content_sha256",
-    "departures", "device_name", "environment", "image_shape", "make_transform", "name_of",
+    "TRANSFORMS", "across_seeds", "all_records", "beyond", "build", "checked_name",
+    "content_sha256", "departures", "device_name", "environment", "image_shape",
+    "make_transform", "name_of",
     "own_folder", "pretrained", "prior", "processor_name", "read_record", "reasons",
     "recipe_of", "recipes", "recorded", "records", "reproduce", "run", "run_attacks",
     "run_to_the_end", "runs", "save_weights", "sets", "sweep", "sweep_folder", "tables",

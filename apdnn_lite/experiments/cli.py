@@ -12,7 +12,7 @@ from .. import __version__
 from .._files import at_home
 from ..data import CLASSES
 from ..training import TrainingError
-from . import commands, prior
+from . import beyond, commands, prior
 from .recipes import NETWORKS, SIZES, TRANSFORMS
 
 # What a command may end with that is no fault of the program: one line, exit status 1.
@@ -151,6 +151,12 @@ def parser():
                          help=f"{', '.join(prior.FAMILIES)}, or plain: networks without a mark")
     earlier.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED",
                          help="of the owners, 0 to 2 (default: 0)")
+    later = command("beyond", beyond.command, "try every thief of the part 'Beyond' on a stored "
+                    "network, or train a mended lock and try them on that; what is recorded "
+                    "already is skipped", named, own, device)
+    later.add_argument("--what", choices=("thieves", *beyond.LOCKS), default="thieves",
+                       metavar="WHAT", help="thieves (the default), or the name of a lock: "
+                       f"{', '.join(beyond.LOCKS)}")
     command("check", commands.check, "measure every stored network again and compare with its "
             "record", shipped, device)
     return top

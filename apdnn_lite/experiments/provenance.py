@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import time
 from importlib.metadata import version
@@ -14,8 +15,9 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 def environment():
     """Package versions, machine and commit, as a dict."""
-    commit = git("rev-parse", "HEAD") if in_own_repository() else None
-    changes = git("status", "--porcelain", "--", ".", ":!assets") if commit else None  # of the code
+    kept = in_own_repository()
+    commit = git("rev-parse", "HEAD") if kept else archived_commit()
+    changes = git("status", "--porcelain", "--", ".", ":!assets") if kept else None  # of the code
     return {
         "versions": {"python": platform.python_version(), "torch": torch.__version__,
                      "numpy": version("numpy")},
@@ -23,6 +25,12 @@ def environment():
         "uncommitted_changes": None if changes is None else bool(changes),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
+
+
+def archived_commit():
+    """The commit that ``git archive`` wrote into its copy of the code; None anywhere else."""
+    text = (PACKAGE / "assets" / "commit.txt").read_text(encoding="utf-8").strip()
+    return text if re.fullmatch(r"[0-9a-f]{40}", text) else None
 
 
 def in_own_repository():

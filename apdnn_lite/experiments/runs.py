@@ -24,7 +24,8 @@ def run(name, archive=None, device="auto", checkpoint=None, progress=True, keep_
     """Train the network of a :class:`Name`, measure it on the test set once, and record it.
 
     archive: where the record goes, an :class:`Archive` or the path of its folder, by default the
-        user's. With ``keep_weights`` network and transform are stored beside the record.
+        user's. With ``keep_weights`` network and transform are stored beside the record, the
+        network in float16, and measured as stored.
     checkpoint: a file to resume from, as in ``fit``. Returns None if stopped with Ctrl-C.
     test: False for runs among which something is chosen; they leave the test set alone. Fixed keys
         are then attacked by guessing, on the validation split.
@@ -53,6 +54,8 @@ def run(name, archive=None, device="auto", checkpoint=None, progress=True, keep_
                   **fit_settings(recipe, name.seed))
     if history.interrupted:
         return None
+    if keep_weights:  # measured is what is stored
+        net = net.half().float()
     asked = {**name._asdict(), "dataset_sha256": sets.sha256, "recipe": recorded_settings(recipe),
              "settings": transform.settings() if transform is not None else None,
              "rounded_to_8_bits": False}

@@ -1,0 +1,42 @@
+"""The recorded runs of the part "Beyond": thieves with few labels or none, and mended locks."""
+
+from ..records import Archive, RecordError, own_folder
+from . import mended, store
+from .mended import LOCKS, locks, mended_network, run_lock
+from .store import BEYOND, read, seeds
+from .thieves import LABELS, run_thieves
+
+__all__ = ["BEYOND", "LABELS", "LOCKS", "command", "locks", "mended_network", "read", "run_lock",
+           "run_thieves", "seeds"]
+
+
+def command(options):
+    """``apdnn beyond``: make the records that are missing; returns the exit status."""
+    archive = Archive(own_folder("beyond") if options.folder is None else options.folder)
+    archive.check_writable()
+    if options.what in LOCKS and options.transform == "baseline":
+        raise ValueError("a lock needs a transform: expected fixed, learned or generator")
+    for seed in options.seeds:
+        place = store.Place(options.what, options.dataset, options.size, options.network,
+                            options.transform, seed)
+        if store.path(place, archive.folder).exists():
+            print(f"{place}: recorded already")
+            continue
+        if options.what == "thieves":
+            run_thieves(place, archive.folder, options.device)
+        else:
+            run_lock(place, archive.folder, options.device)
+        print(f"{place}: recorded in {archive.folder}", flush=True)
+    return 0
+
+
+def check():
+    """Measure every stored lock again; returns whether all are as recorded."""
+    good = True
+    for place in store.places():
+        try:
+            good &= mended.as_recorded(place)
+        except RecordError as error:
+            print(error, " <- wrong")
+            good = False
+    return good

@@ -1,0 +1,128 @@
+"""Every thief of the book on one network: without labels, and with a few labels a class."""
+
+import time
+from dataclasses import asdict
+
+import torch
+from torch import nn
+
+from ... import attacks, data
+from ..._machine import pick_device
+from ...beyond import labels as few
+from ...beyond import thieves
+from ...evaluate import access, accuracy, perturbation_size
+from ...transforms import Fixed
+from ..provenance import device_name, environment
+from ..weights import build, pretrained
+from .store import write
+
+LABELS = (1, 3, 5, 10, 100)  # a class
+IMAGES = 2000  # unlabeled raw images of the validation split, as for the other attacks
+DRAWS = 20  # guessed keys
+# A thief who climbs without a temperature, and one who tries all of them (our choices).
+CLIMB = {"steps": 20, "lr": 0.01, "batch_size": 200, "sigma": 0.03, "tries": 10}
+STRONG = {"steps": 120, "lr": 0.03, "batch_size": 100, "sigma": 0.1, "tries": 3}
+KEY = {"steps": 150, "lr": 0.03, "batch_size": 100, "sigma": 0.03}
+TUNE = {"steps": 150, "lr": 3e-4, "batch_size": 32}
+SCRATCH = {"steps": 600, "lr": 1e-3, "batch_size": 32}
+SETTINGS = {"labels": LABELS, "images": IMAGES, "draws": DRAWS, "climb": CLIMB, "strong": STRONG,
+            "temperatures": thieves.TEMPERATURES, "universal_key": KEY, "fine_tune": TUNE,
+            "from_scratch": SCRATCH}
+
+
+def run_thieves(place, folder, device="auto"):
+    """Try every thief on a stored network of the other records, and record what came out.
+
+    A baseline has no lock: its record holds the controls, the same thieves on the plain network, on
+    an untrained one, and training from scratch with the same labels.
+    """
+    found, began, device = environment(), time.perf_counter(), pick_device(device)
+    net, transform, trained = pretrained(*place.name[:1], place.network, place.transform,
+                                         place.size, place.seed)
+    net, sets = net.to(device), data.load(place.dataset, place.size, device)
+    if transform is None:
+        came_out = controls(net, sets, place)
+    else:
+        came_out = every_thief(net, transform.to(device), sets, place.seed)
+    how = found | {"device": device_name(device), "seconds": round(time.perf_counter() - began, 1)}
+    settings = SETTINGS | {"network_record_sha256": trained["sha256"]}
+    return write(place, settings, came_out, folder, how)
+
+
+def every_thief(net, transform, sets, seed, counts=LABELS):
+    """What each thief reaches, as records hold it: accuracies on the test split."""
+    return {"owner": accuracy(net, sets.test, transform), "raw": accuracy(net, sets.test),
+            "images": len(sets.test), "perturbation": asdict(perturbation_size(
+                transform, sets.validation.images)),
+            "no_labels": without_labels(net, transform, sets, seed),
+            "labels": {str(count): with_labels(net, sets, count, seed, transform.clip)
+                       for count in counts}}
+
+
+def without_labels(net, transform, sets, seed):
+    """Thieves who have the network and raw images: what each of their tries reaches."""
+    images, clip = sets.validation.images[:IMAGES], transform.clip
+    p = transform.p if isinstance(transform, Fixed) else 0.2
+    rms = perturbation_size(transform, images).rms
+    keys = {"keys": attacks.matched_sigma(rms, p), "keys_double": 2 * attacks.matched_sigma(rms, p)}
+    found = {"brightness": tried(net, sets, attacks.brightness(net, images, clip=clip))}
+    for name, sigma in keys.items():
+        guesses = attacks.input_only(net, images, sigma, p, DRAWS, seed, clip)
+        found[name] = tried(net, sets, guesses) | {"sigma": sigma, "p": p}
+    found["climb"] = tried(net, sets, attacks.climb(net, images, seed=seed, clip=clip, **CLIMB))
+    found["strong_climb"] = tried(net, sets, thieves.strong_climb(
+        net, images, seed=seed, clip=clip, **STRONG)) | {
+            "temperatures": [heat for heat in thieves.TEMPERATURES for _ in range(STRONG["tries"])]}
+    if any(isinstance(part, nn.BatchNorm2d) for part in net.modules()):
+        opened = thieves.renormalize(net, images)
+        found["renormalize"] = {"accuracies": [accuracy(opened, sets.test)]}
+    return found
+
+
+def tried(net, sets, guesses):
+    """What the candidates of an attack reach, and which one the thief picks."""
+    result = access(net, sets.test, guesses)
+    return {"accuracies": list(result.accuracies), "scores": list(guesses.scores),
+            "picked": guesses.picked}
+
+
+def with_labels(net, sets, count, seed, clip=False):
+    """Thieves with ``count`` labels a class: the accuracy of each."""
+    labeled = few.pick(sets.train, count, seed)
+    images = sets.validation.images[:IMAGES]
+    found = {layer: accuracy(few.read_out(net, labeled, layer), sets.test)
+             for layer in (*few.LAYERS, *stages(net))}
+    if any(isinstance(part, nn.BatchNorm2d) for part in net.modules()):
+        opened = thieves.renormalize(net, images)
+        found["renormalized_features"] = accuracy(few.read_out(opened, labeled), sets.test)
+    for name, more in (("universal_key", None), ("searched_key", images)):
+        key = few.universal_key(net, labeled, more, seed=seed, clip=clip, **KEY)
+        found[name] = accuracy(net, sets.test, key)
+    found["fine_tune"] = accuracy(few.fine_tune(net, labeled, seed=seed, **TUNE), sets.test)
+    return found
+
+
+def stages(net):
+    """The names of a network's stages, for read-outs on the way."""
+    return [name for name, _ in net.named_children() if name.startswith("stage")]
+
+
+def controls(net, sets, place):
+    """The same thieves on networks that owe nothing to a lock."""
+    shape = tuple(sets.train.images.shape[1:])
+    torch.manual_seed(place.seed)
+    untrained = build(place.network, shape[0], len(sets.classes), shape[1])
+    untrained = untrained.to(sets.test.images.device).eval()
+    found = {"plain": accuracy(net, sets.test), "images": len(sets.test), "labels": {}}
+    for count in LABELS:
+        labeled = few.pick(sets.train, count, place.seed)
+        row = {f"plain_{layer}": accuracy(few.read_out(net, labeled, layer), sets.test)
+               for layer in ("features", "logits")}
+        row["pixels"] = accuracy(few.read_out(net, labeled, "pixels"), sets.test)
+        row["untrained_features"] = accuracy(few.read_out(untrained, labeled), sets.test)
+        row["from_scratch"] = accuracy(few.fine_tune(untrained, labeled, seed=place.seed,
+                                                     **SCRATCH), sets.test)
+        row["plain_fine_tune"] = accuracy(few.fine_tune(net, labeled, seed=place.seed, **TUNE),
+                                          sets.test)
+        found["labels"][str(count)] = row
+    return found
