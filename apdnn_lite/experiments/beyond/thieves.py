@@ -11,6 +11,7 @@ from ..._machine import pick_device
 from ...beyond import labels as few
 from ...beyond import thieves
 from ...evaluate import access, accuracy, perturbation_size
+from ...training import fit
 from ...transforms import Fixed
 from ..provenance import device_name, environment
 from ..weights import build, pretrained
@@ -22,12 +23,17 @@ DRAWS = 20  # guessed keys
 # A thief who climbs without a temperature, and one who tries all of them (our choices).
 CLIMB = {"steps": 20, "lr": 0.01, "batch_size": 200, "sigma": 0.03, "tries": 10}
 STRONG = {"steps": 120, "lr": 0.03, "batch_size": 100, "sigma": 0.1, "tries": 3}
+# Where the strong climb leaves a lock shut, a thief with more patience has a try.
+PATIENT = {"steps": 400, "lr": 0.03, "batch_size": 100, "sigma": 0.2, "tries": 10}
+SHUT = 0.5  # the best try of the strong climb is below this
 KEY = {"steps": 150, "lr": 0.03, "batch_size": 100, "sigma": 0.03}
 TUNE = {"steps": 150, "lr": 3e-4, "batch_size": 32}
 SCRATCH = {"steps": 600, "lr": 1e-3, "batch_size": 32}
+# The whole theft: how many raw images the opened network labels, and how the student learns them.
+LOOT, STUDENT = 6000, {"epochs": 8, "lr": 2e-3}
 SETTINGS = {"labels": LABELS, "images": IMAGES, "draws": DRAWS, "climb": CLIMB, "strong": STRONG,
-            "temperatures": thieves.TEMPERATURES, "universal_key": KEY, "fine_tune": TUNE,
-            "from_scratch": SCRATCH}
+            "temperatures": thieves.TEMPERATURES, "patient": PATIENT, "universal_key": KEY,
+            "fine_tune": TUNE, "from_scratch": SCRATCH, "loot": LOOT, "student": STUDENT}
 
 
 def run_thieves(place, folder, device="auto"):
@@ -44,6 +50,7 @@ def run_thieves(place, folder, device="auto"):
         came_out = controls(net, sets, place)
     else:
         came_out = every_thief(net, transform.to(device), sets, place.seed)
+        came_out["theft"] = theft(net, sets, place.seed, transform.clip)
     how = found | {"device": device_name(device), "seconds": round(time.perf_counter() - began, 1)}
     settings = SETTINGS | {"network_record_sha256": trained["sha256"]}
     return write(place, settings, came_out, folder, how)
@@ -73,10 +80,39 @@ def without_labels(net, transform, sets, seed):
     found["strong_climb"] = tried(net, sets, thieves.strong_climb(
         net, images, seed=seed, clip=clip, **STRONG)) | {
             "temperatures": [heat for heat in thieves.TEMPERATURES for _ in range(STRONG["tries"])]}
+    if max(found["strong_climb"]["accuracies"]) < SHUT:
+        found["patient_climb"] = tried(net, sets, thieves.strong_climb(
+            net, images, seed=seed + 1, clip=clip, **PATIENT)) | {
+                "temperatures": [heat for heat in thieves.TEMPERATURES
+                                 for _ in range(PATIENT["tries"])]}
     if any(isinstance(part, nn.BatchNorm2d) for part in net.modules()):
         opened = thieves.renormalize(net, images)
         found["renormalize"] = {"accuracies": [accuracy(opened, sets.test)]}
     return found
+
+
+def theft(net, sets, seed, clip=False):
+    """No label and no key: open the network by climbing, let it label, train a clean one.
+
+    The thief climbs as in both attacks above and keeps the try with the highest score. Beside what
+    the student reaches stands what it would have reached with the true labels.
+    """
+    images, loot = sets.validation.images[:IMAGES], sets.train[:LOOT]
+    both = [attacks.climb(net, images, seed=seed, clip=clip, **CLIMB),
+            thieves.strong_climb(net, images, seed=seed, clip=clip, **STRONG)]
+    kept = max(both, key=lambda guesses: guesses.scores[guesses.picked])
+    opened = kept.transforms[kept.picked]
+    found, settings = {}, STUDENT | {"seed": seed, "progress": False, "precision": "float32"}
+    for name, split in (("stolen", None), ("true labels", loot)):
+        torch.manual_seed(seed)
+        student = build("simple_cnn", images.shape[1], len(sets.classes), images.shape[2])
+        if split is None:
+            labels, student = thieves.whole_theft(net, loot.images, student, opened, **settings)
+            found["labels_right"] = float((labels == loot.labels).float().mean())
+        else:
+            fit(student, split[LOOT // 10:], split[:LOOT // 10], **settings)
+        found[name] = accuracy(student.to(images.device), sets.test)
+    return found | {"opened": accuracy(net, sets.test, opened)}
 
 
 def tried(net, sets, guesses):
