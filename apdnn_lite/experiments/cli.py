@@ -12,7 +12,7 @@ from .. import __version__
 from .._files import at_home
 from ..data import CLASSES
 from ..training import TrainingError
-from . import commands, prior
+from . import commands, prior, variants
 from .recipes import NETWORKS, SIZES, TRANSFORMS
 
 # What a command may end with that is no fault of the program: one line, exit status 1.
@@ -151,6 +151,8 @@ def parser():
                          help=f"{', '.join(prior.FAMILIES)}, or plain: networks without a mark")
     earlier.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED",
                          help="of the owners, 0 to 2 (default: 0)")
+    command("variants", variants.command, "make the record of the pair attacks with one thing "
+            "changed each, if it is missing, as the chapter on the pair attack reads it", own)
     command("check", commands.check, "measure every stored network again and compare with its "
             "record", shipped, device)
     return top

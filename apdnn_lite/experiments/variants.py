@@ -1,7 +1,9 @@
-"""Which weaker thief would give the source's numbers? Pair attacks with one thing changed each.
+"""Which weaker thief would explain the source's numbers? One thing changes at a time.
 
-The owner is the ResNet-20 with a generator trained on all of Fashion-MNIST; a second one, trained
-on the small part, has a larger γ. Their thieves hold 100, 1,000, 6,000 or 60,000 pairs.
+Three owners with a generator: a ResNet-20 trained on all of Fashion-MNIST, and two
+simple CNNs trained on its small part, which differ in γ alone. Their thieves hold 100
+to 60,000 pairs, and each variant of :func:`~apdnn_lite.attacks.pair` has one thing of
+its own.
 """
 
 import statistics
@@ -10,93 +12,163 @@ import time
 import torch
 
 from .. import attacks, data
-from .._files import ASSETS, at_home
-from ..evaluate import access, accuracy, perturbation_size
+from .._files import at_home
+from ..evaluate import access, count_correct, perturbation_size
 from ..losses import AntiPiracyLoss
 from ..models import SimpleCNN
 from ..training import fit
-from ..transforms import Candidates, Generator, Learned
+from ..transforms import Generator, Learned
 from .provenance import environment
-from .records import Archive, own_folder, read_record, write_record
+from .records import (
+    SWEEPS,
+    Archive,
+    RecordError,
+    own_folder,
+    read_record,
+    write_record,
+)
 from .weights import pretrained
 
 VARIANTS = {
-    "as the owner's, 500 steps": {},
+    "as before": {},  # 500 steps, 16 features
     "20 steps": {"steps": 20},
+    "30 steps": {"steps": 30},
     "60 steps": {"steps": 60},
-    "2 features": {"width": 2},
+    "one pass": {"passes": 1},  # over the pairs, in batches of 16
+    "1 feature": {"width": 1},
     "64 features": {"width": 64},
     "relu": {"activation": "relu"},
+    "clips": {"clip": True},  # brings the pixels back into [0, 1]
     "fully connected": {"form": "dense", "width": 64},
-    "fully connected, 5,000 steps": {"form": "dense", "width": 64, "steps": 5000},
-    "one universal perturbation": None,  # the mean of all differences
+    "universal": {"universal": True},  # the mean of all differences
 }
+OF_ALL_OWNERS = ("as before", "20 steps", "60 steps", "clips", "fully connected",
+                 "universal")
+FULL, SMALL, LARGE = "full set", "small set, γ = 0.01", "small set, γ = 1"
+GAMMAS = {SMALL: 0.01, LARGE: 1.0}
+TRAINING = {"epochs": 4, "lr": 2e-3, "batch_size": 128, "seed": 0}  # of these two
 PAIRS = (100, 1000, 6000, 60_000)
 TRIES = 3
-LARGE_GAMMA = 1.0
+BATCH = 16
+JUDGED = 1000  # images of the small set's test split
 PLACE = "pair_variants.json"
 
 
-def mean_difference(net, images, raw, processed):
-    """The thief who believes that the perturbation is universal: the mean of x_p − x_r."""
-    thief = Learned(tuple(raw.shape[1:]), seed=0)
-    thief.requires_grad_(False).delta.copy_((processed - raw).mean(dim=0))
-    return attacks.candidates(net, images, [thief.eval()])
+def run_variants(folder=None, counts=PAIRS, tries=TRIES):
+    """Try every variant with every number of pairs; write the record and return it.
 
-
-def run_variants(folder=None, limit=60_000, tries=TRIES):
-    """Try every variant with every number of pairs up to ``limit``; write and return the record.
-
-    folder: where it goes, by default the user's own. The full set has to be at hand. Accuracies are
-    those on the 2,000 test images of the small set, of each try.
+    folder: where it goes, by default the user's own. The full set has to be at hand.
+    Takes about half an hour on two cores. Each variant has the accuracy of every try.
     """
-    archive = Archive(own_folder("sweeps") if folder is None else at_home(folder))
-    archive.check_writable()
+    folder = writable(folder)
     found, began = environment(), time.perf_counter()
-    sets, full = data.load("fashion_mnist"), data.load("fashion_mnist", "full")
-    raw = torch.cat([full.train.images, full.validation.images])[:limit]
+    small, full = data.load("fashion_mnist"), data.load("fashion_mnist", "full")
+    judged = small.test[:JUDGED]
+    raw = torch.cat([full.train.images, full.validation.images])[:max(counts)]
     came_out = {}
-    for name, (net, owner) in owners(sets).items():
+    for owner, net, transform in owners(small):
         with torch.no_grad():
-            processed = torch.cat([owner(batch) for batch in raw.split(1000)])
-        came_out[name] = {"owner": accuracy(net, sets.test, owner),
-                          "psnr": perturbation_size(owner, sets.test.images).psnr}
-        for variant, changes in VARIANTS.items():
-            came_out[name][variant] = {
-                str(count): reached(net, sets, raw[:count], processed[:count], changes, tries)
-                for count in PAIRS if count <= limit}
-    asked = {"kind": "pair variants", "pairs": [count for count in PAIRS if count <= limit],
-             "tries": tries, "variants": {k: v or {} for k, v in VARIANTS.items()},
-             "large_gamma": LARGE_GAMMA}
+            processed = torch.cat([transform(batch) for batch in raw.split(1000)])
+        own = access(net, judged, transform)
+        came_out[owner] = {
+            "authorized": own.authorized, "unauthorized": own.unauthorized,
+            "psnr": perturbation_size(transform, judged.images).psnr, "thieves": {}}
+        for variant in VARIANTS if owner == FULL else OF_ALL_OWNERS:
+            came_out[owner]["thieves"][variant] = row = {}
+            for count in counts:
+                pairs = raw[:count], processed[:count]
+                guesses = guessed(net, *pairs, tries, **VARIANTS[variant])
+                row[str(count)] = list(access(net, judged, guesses).accuracies)
+            print(f"{owner}, {variant}: {shown(row)}", flush=True)
+    asked = {"kind": "pair variants", "pairs": list(counts), "tries": tries,
+             "judged": len(judged), "variants": VARIANTS, "gammas": GAMMAS,
+             "training": TRAINING, "dataset_sha256": full.sha256}
     how = found | {"seconds": round(time.perf_counter() - began, 1)}
-    return write_record(archive.folder / PLACE, asked, came_out, how)
+    return write_record(folder / PLACE, asked, came_out, how)
 
 
-def owners(sets):
-    """The two owners, each a network and its generator."""
+def owners(small):
+    """Yields the name, the network and the generator of each owner."""
     known = pretrained("fashion_mnist", "resnet20", "generator")
-    torch.manual_seed(0)
-    net, generator = SimpleCNN(), Generator(channels=1, seed=0)
-    fit(net, sets.train, sets.validation, transform=generator, epochs=8, lr=2e-3, progress=False,
-        loss=AntiPiracyLoss(1, 2, LARGE_GAMMA), precision="float32")
-    return {"full set": (known.net, known.transform), "small set, large γ": (net, generator.eval())}
+    yield FULL, known.net, known.transform
+    for owner, gamma in GAMMAS.items():
+        torch.manual_seed(0)
+        net, generator = SimpleCNN(), Generator(channels=1, seed=0)
+        fit(net, small.train, small.validation[:200], transform=generator,
+            loss=AntiPiracyLoss(1, 2, gamma), progress=False, **TRAINING)
+        yield owner, net.eval(), generator.eval()
 
 
-def reached(net, sets, raw, processed, changes, tries):
-    """The accuracies of a variant's tries."""
-    images = sets.validation.images[:500]
-    guesses: Candidates = mean_difference(net, images, raw, processed) if changes is None else (
-        attacks.pair(net, images, raw, processed, tries=tries, seed=0, **changes))
-    return list(access(net, sets.test, guesses).accuracies)
+def guessed(net, raw, processed, tries, universal=False, passes=None, **changes):
+    """What one variant of the thief makes of the pairs, as candidates.
+
+    universal: they believe that the perturbation is the same for all images, and take
+        the mean of the differences. passes: how often they see each pair, if not 500
+        batches of pairs. changes: arguments of the pair attack.
+    """
+    images = raw[:10]  # for the thief's own choice, which does not matter here
+    if universal:
+        thief = Learned(tuple(raw.shape[1:]), seed=0).requires_grad_(False)
+        thief.delta.copy_((processed - raw).mean(dim=0))
+        return attacks.candidates(net, images, [thief.eval()])
+    if passes is not None:
+        changes["steps"] = max(1, round(passes * len(raw) / BATCH))
+    return attacks.pair(net, images, raw, processed, tries=tries, batch_size=BATCH,
+                        seed=0, **changes)
 
 
 def pair_variants(folder=None):
-    """The record of :func:`run_variants`, by default the one that comes with the package."""
-    return read_record((ASSETS / "sweeps" if folder is None else at_home(folder)) / PLACE)
+    """The record of :func:`run_variants`, by default the one of the package."""
+    return read_record((SWEEPS if folder is None else at_home(folder)) / PLACE)
 
 
-def means(owner="full set", folder=None):
-    """{variant: {pairs: mean accuracy}} of an owner, in percent."""
-    return {variant: {int(count): 100 * statistics.fmean(values) for count, values in row.items()}
-            for variant, row in pair_variants(folder)["came_out"][owner].items()
-            if isinstance(row, dict)}
+def thieves(owner=FULL, what=statistics.fmean, folder=None):
+    """{variant: {pairs: accuracy in percent}} of an owner's thieves.
+
+    what: the number that stands for the tries, such as their mean or ``max``.
+    """
+    rows = pair_variants(folder)["came_out"][owner]["thieves"]
+    return {variant: {int(count): 100 * what(tries) for count, tries in row.items()}
+            for variant, row in rows.items()}
+
+
+def shown(row):
+    """A variant's mean accuracies, by the number of pairs, in one line."""
+    return ", ".join(f"{statistics.fmean(tries):.1%} from {int(count):,}"
+                     for count, tries in row.items())
+
+
+def writable(folder=None):
+    """A folder for the record, by default the user's own, if it can be written to."""
+    archive = Archive(own_folder("sweeps") if folder is None else folder)
+    archive.check_writable()
+    return archive.folder
+
+
+def command(options):
+    """``apdnn variants``: make the record if it is missing; returns the exit status."""
+    folder = writable(options.folder)
+    if not (folder / PLACE).exists():
+        run_variants(folder)
+    print(f"The variants of the pair attack are recorded in {folder / PLACE}.")
+    return 0
+
+
+def check():
+    """Measure the stored owner again; returns whether they are as recorded."""
+    test = data.load("fashion_mnist").test
+    try:
+        record = pair_variants()
+        recorded, judged = record["came_out"][FULL], test[:record["asked"]["judged"]]
+        net, transform, _ = pretrained("fashion_mnist", "resnet20", "generator")
+    except RecordError as error:
+        print(error, " <- wrong")
+        return False
+    good = True
+    for what, used in (("authorized", transform), ("unauthorized", None)):
+        found, expected = count_correct(net, judged, used), recorded[what] * len(judged)
+        same = abs(found - expected) <= 2  # rounding differs between processors
+        good &= same
+        print(f"{PLACE}, {what}: {found} of {len(judged)} correct, recorded "
+              f"{expected:.0f}{'' if same else '  <- differs'}")
+    return good
