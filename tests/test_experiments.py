@@ -582,7 +582,7 @@ def test_a_sweep_that_would_change_nothing_or_cannot_be_is_refused(tmp_path, set
 def test_the_recorded_runs_are_those_of_the_recipes():
     for record in experiments.all_records():
         assert experiments.departures(record) == {}, experiments.name_of(record)
-    for folder in experiments.SWEEPS.iterdir():
+    for folder in experiments.SWEEPS.glob("*=*"):
         for record in experiments.all_records(folder):
             setting = folder.name.partition("=")[0]
             default = getattr(experiments.Recipe(), setting)  # older records lack a setting

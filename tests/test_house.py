@@ -59,7 +59,7 @@ ORDER = """
     experiments.prior.__init__
     experiments.beyond.store experiments.beyond.thieves experiments.beyond.mended
     experiments.beyond.__init__
-    experiments.commands experiments.cli experiments.__init__
+    experiments.variants experiments.commands experiments.cli experiments.__init__
     __main__
 """.split()
 ALL = ["__init__", *ORDER]

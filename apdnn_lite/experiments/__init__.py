@@ -1,11 +1,22 @@
 """The workshop: recipes, records, runs and tables, behind the classroom.
 
 Nothing of the classroom imports it. Read in the order recipes → provenance → records → weights →
-runs → thief → tables → reproduce → commands → cli.
+runs → thief → tables → reproduce → variants → commands → cli.
 """
 
 from .. import data as sets
-from . import beyond, prior, recipes, records, reproduce, runs, tables, thief, weights
+from . import (
+    beyond,
+    prior,
+    recipes,
+    records,
+    reproduce,
+    runs,
+    tables,
+    thief,
+    variants,
+    weights,
+)
 from .provenance import device_name, environment, processor_name
 from .recipes import (
     EXCEPTIONS,
@@ -51,5 +62,5 @@ __all__ = [
     "own_folder", "pretrained", "prior", "processor_name", "read_record", "reasons",
     "recipe_of", "recipes", "recorded", "records", "reproduce", "run", "run_attacks",
     "run_to_the_end", "runs", "save_weights", "sets", "sweep", "sweep_folder", "tables",
-    "thief", "weights", "write_record",
+    "thief", "variants", "weights", "write_record",
 ]

@@ -12,7 +12,7 @@ from .. import __version__
 from .._files import at_home
 from ..data import CLASSES
 from ..training import TrainingError
-from . import beyond, commands, prior
+from . import beyond, commands, prior, variants
 from .recipes import NETWORKS, SIZES, TRANSFORMS
 
 # What a command may end with that is no fault of the program: one line, exit status 1.
@@ -157,6 +157,8 @@ def parser():
     later.add_argument("--what", choices=("thieves", *beyond.LOCKS), default="thieves",
                        metavar="WHAT", help="thieves (the default), or the name of a lock: "
                        f"{', '.join(beyond.LOCKS)}")
+    command("variants", variants.command, "make the record of the pair attacks with one thing "
+            "changed each, if it is missing, as the chapter on the pair attack reads it", own)
     command("check", commands.check, "measure every stored network again and compare with its "
             "record", shipped, device)
     return top

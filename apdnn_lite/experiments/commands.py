@@ -9,7 +9,7 @@ from pathlib import Path
 from .. import data, export, figures
 from .._machine import pick_device
 from ..evaluate import count_correct
-from . import beyond, prior
+from . import beyond, prior, variants
 from .recipes import Recipe, checked_name, image_shape
 from .records import SHIPPED, Archive, RecordError, name_of, own_folder
 from .reproduce import listing, make_missing, missing_cells
@@ -225,7 +225,7 @@ def check(options):
             print(error, " <- wrong")
             good = False
         failed |= not good
-    failed |= not options.folder and not (prior.check() & beyond.check())
+    failed |= not options.folder and not (prior.check() & beyond.check() & variants.check())
     return int(failed)
 
 
