@@ -486,7 +486,7 @@ def terms(notebook):
 # --- it shows what teaches --------------------------------------------------------
 
 # Chapters whose exercises are still to get a hint, a starter and a check.
-OLD = {"welcome", "appendix_runs", "16_results", "17_full_size"}
+OLD = set()
 
 
 def shown(notebook):

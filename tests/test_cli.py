@@ -104,6 +104,17 @@ def test_what_cannot_be_is_one_line_on_standard_error_and_status_1(tiny, argumen
 
 # ---- runs
 
+def test_the_help_of_run_says_which_epochs_are_measured_on_the_test_set(tiny, capsys):
+    assert run(tiny) == 0
+    came_out = ap.records(*FIXED, folder=tiny)[0]["came_out"]
+    assert "test" in came_out and "test" in came_out["selected"]  # two epochs, and the help says so
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "measure two of its epochs on the test set (the last one, and" in said
+
+
 def test_run_records_a_run_once_and_lists_it(tiny, capsys):
     assert run(tiny, "--seeds", "0", "1") == 0
     files = sorted(path.relative_to(tiny).as_posix() for path in tiny.rglob("*") if path.is_file())

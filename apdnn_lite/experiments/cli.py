@@ -98,7 +98,8 @@ def parser():
     command("list", commands.show_records, "list the recorded runs and what they measured", shown)
     command("data", commands.show_data,
             "show where each full data set is looked for and whether it is there")
-    train = command("run", commands.run, "train a network, measure it once on the test set and "
+    train = command("run", commands.run, "train a network, measure two of its epochs on the test "
+                    "set (the last one, and the one that was best on the validation split) and "
                     "write the record; a run that is recorded already is skipped, one that was "
                     "stopped goes on after its last epoch", named, own, device)
     train.add_argument("--keep-weights", action="store_true",

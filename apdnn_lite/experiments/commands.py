@@ -70,7 +70,7 @@ def value_of(setting, text):
 # ---- commands
 
 def run(options):
-    """Train networks, measure each once, and write their records."""
+    """Train networks, measure each on the test set, and write their records."""
     archive = Archive(options.folder or own_folder())
     for name in names(options):
         if archive.holder(name):

@@ -21,7 +21,7 @@ SWEEP_DRAWS = 20  # keys that a thief guesses against a fixed transform in a swe
 
 def run(name, archive=None, device="auto", checkpoint=None, progress=True, keep_weights=False,
         recipe=None, test=True):
-    """Train the network of a :class:`Name`, measure it on the test set once, and record it.
+    """Train the network of a :class:`Name`, measure it on the test set, and record it.
 
     archive: where the record goes, an :class:`Archive` or the path of its folder, by default the
         user's. With ``keep_weights`` network and transform are stored beside the record, the
