@@ -95,7 +95,7 @@ def processed(raw, transforms, titles=None):
                        if times * perturbation.abs().max() <= 1), default=1)
         changes.append(f"{name}, δ × {amplify}")
         rows[changes[-1]] = amplify * perturbation
-    return images(rows, titles, None, changes, limit=0.5, size=0.95, margin=1.6)
+    return images(rows, titles, None, changes, limit=0.5, size=0.8, margin=1.6)
 
 
 def confusion(counts, classes, title=""):
@@ -105,14 +105,14 @@ def confusion(counts, classes, title=""):
         raise ValueError(f"expected counts ({size}, {size}), got {describe(counts)}")
     shares = counts.float() / counts.sum(dim=1, keepdim=True).clamp_min(1)
     with style():
-        figure, axis = plt.subplots(figsize=(5.6, 5.2))
+        figure, axis = plt.subplots(figsize=(4.6, 4.7))
         axis.imshow(shares.cpu().numpy(), cmap="Blues", vmin=0, vmax=1)
         for row, column in torch.nonzero(shares >= 0.005).tolist():
             value = shares[row, column].item()
             axis.text(column, row, f"{100 * value:.0f}", ha="center", va="center",
-                      fontsize=8, color="white" if value > 0.5 else "black")
-        axis.set_xticks(range(size), classes, rotation=45, ha="right", fontsize=8.5)
-        axis.set_yticks(range(size), classes, fontsize=8.5)
+                      fontsize=9, color="white" if value > 0.5 else "black")
+        axis.set_xticks(range(size), classes, rotation=45, ha="right", fontsize=9)
+        axis.set_yticks(range(size), classes, fontsize=9)
         axis.set(xlabel="the network's answer", ylabel="true class")
         axis.set_title(title, fontsize=10.5)
         axis.grid(False)
@@ -127,33 +127,32 @@ def history(history, chance=None):
     losses = {"loss": "total", "E_p": "$E_p$", "E_r": "$E_r$"}
     accuracies = {name: name for name in ("authorized", "unauthorized", "accuracy")}
     with style():
-        figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
-        for axis, names, scale in ((left, losses, 1), (right, accuracies, 100)):
+        figure, (top, below) = plt.subplots(2, 1, figsize=(4.8, 5.6), sharex=True)
+        for axis, names, scale in ((top, losses, 1), (below, accuracies, 100)):
             for marker, (column, label) in zip("osD", names.items(), strict=True):
                 if column in history.epochs[0]:
                     axis.plot(epochs, [scale * value for value in history[column]],
                               marker=marker, markersize=4, label=label)
-            axis.set_xlabel("epoch")
             axis.legend()
         if chance is not None:
-            right.axhline(100 * chance, color=GRAY, linestyle="--", linewidth=1)
-            right.text(1, 100 * chance + 1.5, "chance", color=GRAY, fontsize=8.5)
-        left.set_ylabel("loss on training images")
-        left.set_ylim(bottom=0)
-        right.set(ylabel="accuracy on validation images, %", ylim=(0, 100))
+            below.axhline(100 * chance, color=GRAY, linestyle="--", linewidth=1)
+            below.text(1, 100 * chance + 1.5, "chance", color=GRAY, fontsize=9.5)
+        top.set_ylabel("loss on training images")
+        top.set_ylim(bottom=0)
+        below.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 100))
     return figure
 
 
 def curve(x, series, xlabel, ylabel, marks=None):
     """Lines over x. ``series`` maps labels to values, ``marks`` labels to heights."""
     with style():
-        figure, axis = plt.subplots(figsize=(6.4, 3.4))
+        figure, axis = plt.subplots(figsize=(4.8, 3.2))
         for place, (label, values) in enumerate(series.items()):
             axis.plot(x, values, marker="osD^v"[place % 5], markersize=4, label=label)
         for label, height in (marks or {}).items():
             axis.axhline(height, color=GRAY, linestyle="--", linewidth=1)
             axis.annotate(label, (1.01, height), xycoords=("axes fraction", "data"),
-                          va="center", color=GRAY, fontsize=8.5)  # beside all lines
+                          va="center", color=GRAY, fontsize=9.5)  # beside all lines
         axis.set(xlabel=xlabel, ylabel=ylabel)
         if len(series) > 1:
             axis.legend()

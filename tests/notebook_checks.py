@@ -20,6 +20,10 @@ CODE_WIDTH = 88  # characters; wider lines scroll sideways in a window of 1,280 
 ALT_LENGTH = 40  # characters; "a plot" says nothing to a reader who cannot see it
 EXERCISES = 3
 VISIBLE_LINES = 20  # of a cell that the page shows unfolded
+PHONE = 342  # pixels: how wide a figure is shown on a phone whose screen is 390 pixels wide
+PRINT = 9  # pixels: the smallest print of a figure on that phone
+BASE = 10.5  # points: the print of ap.figures.style() where nothing else is said
+DOTS = 100  # pixels an inch of a figure, by that style
 COMPARED = "nbval-check-output"  # the tag by which nbval compares a cell's output
 REMOVED, FOLDED = {"remove-cell", "remove-input"}, {"hide-cell", "hide-input"}
 
@@ -485,8 +489,6 @@ def terms(notebook):
 
 # --- it shows what teaches --------------------------------------------------------
 
-# Chapters whose exercises are still to get a hint, a starter and a check.
-OLD = set()
 
 
 def shown(notebook):
@@ -511,8 +513,6 @@ def no_scaffolding(notebook):
 
 def starters(notebook):
     """Before its solution, an exercise has a hint, a starter cell and a check of the answer."""
-    if notebook.path.stem in OLD:
-        return
     begins = {option(body, "label"): number for number, kind, _, body in notebook.directives
               if kind in ("exercise", "exercise-start")}
     for label, (end, between, _) in notebook.solutions.items():
@@ -540,6 +540,102 @@ def starters(notebook):
                     yield f"{where}: the solution does not pass {name}(…), which tests the reader's"
 
 
+# --- its figures can be read on a phone -------------------------------------------
+
+FIGURES = Path(__file__).resolve().parent.parent / "apdnn_lite" / "figures.py"
+SIZE_OF_PRINT = re.compile(
+    r"""\b(?:font|title_font|label|legend\.font)?size["']?\s*[=:]\s*["']?([\w.-]+)"""
+)
+NAMED = {"xx-small": 0.579, "x-small": 0.694, "small": 0.833, "smaller": 0.833}
+LEAST_POINTS = 4  # a smaller "size" is not print but an image's, in inches
+
+
+def named_functions(sources):
+    """{name: source} of the functions that these sources define."""
+    return {
+        node.name: ast.get_source_segment(source, node)
+        for source in sources
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def points(source):
+    """The sizes of print that a source names, in points."""
+    for found in SIZE_OF_PRINT.findall(source):
+        if found in NAMED:
+            yield BASE * NAMED[found]
+        elif re.fullmatch(r"\d+(\.\d+)?", found) and float(found) >= LEAST_POINTS:
+            yield float(found)
+
+
+def mentioned(source):
+    """What a source may call: its names, and the attributes of ``figures`` as figures.…"""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("figures"):
+            yield f"figures.{node.attr}"
+
+
+def smallest_print(source, functions):
+    """The smallest print, in points, of what a cell draws, with the functions that it uses.
+
+    functions: the source of each by name, those of the package's figures as ``figures.…``.
+    """
+    smallest, new, seen = BASE, [source], set()
+    while new:
+        text = new.pop()
+        smallest = min([smallest, *points(text)])
+        used = (set(mentioned(text)) & set(functions)) - seen
+        seen |= used
+        new += [functions[name] for name in used]
+    return smallest
+
+
+def png_width(data):
+    return int.from_bytes(base64.b64decode(data)[16:20], "big")
+
+
+def slider_widths(notebook, cell):
+    """The widths of the pictures that the sliders of a cell choose among."""
+    widgets = notebook.content.metadata.get("widgets", {})
+    state = widgets.get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
+    new = [
+        output["data"]["application/vnd.jupyter.widget-view+json"]["model_id"]
+        for output in cell.outputs
+        if "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    ]
+    while new:
+        model = state.get(new.pop(), {}).get("state", {})
+        new += [child.removeprefix("IPY_MODEL_") for child in model.get("children", [])]
+        for width in re.findall(r'<img [^>]*\bwidth="(\d+)"', str(model.get("value", ""))):
+            yield int(width)
+
+
+def print_size(notebook):
+    """On a phone, the smallest print of every figure has at least PRINT pixels."""
+    package = named_functions([FIGURES.read_text(encoding="utf-8")])
+    functions = {f"figures.{name}": source for name, source in package.items()}
+    functions["images"] = package["images"]  # the others call it by this name
+    functions |= named_functions([python(cell) for _, cell in notebook.code])
+    for number, cell in notebook.code:
+        widths = [
+            png_width(output["data"]["image/png"])
+            for output in cell.outputs
+            if "image/png" in output.get("data", {})
+        ]
+        widths += slider_widths(notebook, cell)
+        smallest = smallest_print(python(cell), functions)
+        most = smallest / 72 * DOTS * PHONE / PRINT
+        if max(widths, default=0) > most:
+            yield (
+                f"{notebook.at(number)}: a figure {max(widths)} pixels wide with print of"
+                f" {smallest:g} points; expected at most {most:.0f} pixels, or the print has fewer"
+                f" than {PRINT} on a phone. Draw it narrower, or stack its panels"
+            )
+
+
 CHECKS = [
     executed_in_order,
     no_errors,
@@ -557,6 +653,7 @@ CHECKS = [
     sliders_keep_their_names,
     no_scaffolding,
     starters,
+    print_size,
     citations,
     terms,
 ]

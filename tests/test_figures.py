@@ -65,15 +65,15 @@ def test_a_confusion_matrix_shows_shares_of_rows():
 def test_a_history():
     plain = ap.History([{"loss": 2.0, "accuracy": 0.5}, {"loss": 1.0, "accuracy": 0.75}])
     figure = figures.history(plain, chance=0.1)
-    left, right = figure.axes
+    top, below = figure.axes
     assert isinstance(figure, matplotlib.figure.Figure)
-    assert left.lines[0].get_ydata().tolist() == [2, 1] and right.lines[0].get_ydata().tolist() == [
+    assert top.lines[0].get_ydata().tolist() == [2, 1] and below.lines[0].get_ydata().tolist() == [
         50,
         75,
     ]
     assert (
-        right.get_ylabel() == "accuracy on validation images, %"
-        and right.texts[0].get_text() == "chance"
+        below.get_ylabel() == "validation accuracy, %"
+        and below.texts[0].get_text() == "chance"
     )
     guarded = ap.History(
         [{"loss": 2.0, "E_p": 1.0, "E_r": 0.5, "size": 3.0, "authorized": 0.9, "unauthorized": 0.1}]

@@ -2,13 +2,14 @@
 
 import base64
 import copy
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from notebook_checks import CHECKS, Notebook
+from notebook_checks import CHECKS, PHONE, PRINT, Notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -138,6 +139,36 @@ def metadata(number, new):
 
 def without(number):
     return lambda content: content.cells.pop(number)
+
+
+def wide(width):
+    """The first bytes of a PNG of this width; no check reads more."""
+    return base64.b64encode(bytes(16) + width.to_bytes(4, "big")).decode()
+
+
+def pictured(number, width, source=""):
+    """The cell shows a figure that is as many pixels wide, drawn by this source."""
+
+    def change(content):
+        cell = content.cells[number]
+        cell.source += f"\n{source}"
+        cell.outputs = [new_output("display_data", {"image/png": wide(width)})]
+
+    return change
+
+
+def slid(width):
+    """A slider in cell 5 whose picture is as many pixels wide."""
+
+    def change(content):
+        view = {"application/vnd.jupyter.widget-view+json": {"model_id": "box"}}
+        content.cells[5].outputs = [new_output("display_data", view)]
+        html = f'<img alt="x" width="{width}" height="9" src="data:">'
+        content.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {
+            "box": {"state": {"children": ["IPY_MODEL_frame"]}},
+            "frame": {"state": {"value": html}}}}}
+
+    return change
 
 
 def renumbered(change):
@@ -299,6 +330,23 @@ BROKEN = {
         replace(9, "ap.exercises.check(answer, is_one)", "print(answer)"),
         "expected a call of ap.exercises.check",
     ),
+    "a wide figure": ("print_size", pictured(3, 560), "560 pixels wide with print of 10.5 points"),
+    "small print": ("print_size", pictured(3, 420, "axis.text(0, 0, 'x', fontsize=7)"), "7 points"),
+    "print named small": ("print_size", pictured(3, 480, "axis.legend(fontsize='small')"), "8.7"),
+    "small print in a function": (
+        "print_size",
+        lambda n: (
+            replace(4, "return sigma", "axis.set_title('x', fontsize=6)\n    return sigma")(n),
+            pictured(3, 400, "show(1)")(n),
+        ),
+        "6 points",
+    ),
+    "small print of the package": (
+        "print_size",
+        pictured(3, 520, "ap.figures.images({'a': x}, captions={'a': ['b']})"),
+        "9.5 points",
+    ),
+    "a wide slider": ("print_size", slid(700), "700 pixels wide"),
     "another check": ("starters", replace(11, "is_one(1)\n", ""), "does not pass is_one"),
     "unknown key": ("citations", replace(1, "other1999", "nobody2000"), "'nobody2000'"),
     "nothing cited": ("citations", replace(1, "{cite}", ""), "cites nothing"),
@@ -331,6 +379,46 @@ def test_broken_notebook_fails(name, problems):
     assert any(words in message and "toy.ipynb" in message for message in found[check]), found[
         check
     ]
+
+
+def test_a_narrow_figure_has_print_that_can_be_read(problems):
+    content = good()
+    pictured(3, 540)(content)
+    slid(480)(content)
+    assert problems(content) == {}
+
+
+STATIC = ROOT / "book" / "_static"
+DRAWINGS = sorted(set(STATIC.glob("*.svg")) - {STATIC / "favicon.svg"})
+
+
+@pytest.mark.parametrize("path", DRAWINGS, ids=lambda path: path.stem)
+def test_a_drawing_has_print_that_can_be_read(path):
+    text = path.read_text(encoding="utf-8")
+    width = float(re.search(r'viewBox="\S+ \S+ (\S+) ', text)[1])
+    sizes = [float(size) for size in re.findall(r"font-size\s*[:=]\s*\"?([\d.]+)", text)]
+    assert sizes and min(sizes) * PHONE / width >= PRINT, (min(sizes), width)
+    assert "<title" in text and "<desc" in text
+
+
+# ---- the references lead somewhere
+
+def entries_of(text):
+    """{key: its text} of a BibTeX file."""
+    return {part.partition(",")[0].partition("{")[2]: part for part in text.split("\n@")}
+
+
+def test_every_reference_leads_to_where_it_can_be_read():
+    found = entries_of((ROOT / "book" / "references.bib").read_text(encoding="utf-8"))
+    assert len(found) > 40
+    lost = [key for key, text in found.items() if not re.search(r"\b(doi|eprint|url)\s*=", text)]
+    assert not lost, f"expected a doi, an arXiv eprint or a url of {lost}"
+
+
+def test_the_glossary_is_in_order():
+    text = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    listed = [line for line in text.splitlines() if line[:1].isalpha()]
+    assert len(listed) > 50 and listed == sorted(listed, key=str.lower)
 
 
 def test_every_check_has_been_seen_to_fail():

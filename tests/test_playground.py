@@ -405,7 +405,7 @@ def test_a_download_that_failed_can_be_tried_again(open_page):
     page.route("**/learned.onnx", lambda route: route.abort())
     page.locator("#pg-network").select_option("learned")
     page.locator("#pg-failed").filter(
-        has_text="The network “Learned key” could not be loaded"
+        has_text="The network “Learned perturbation” could not be loaded"
     ).wait_for()
     assert page.evaluate("playground.shown().network") == "fixed"
     page.unroute("**/learned.onnx")

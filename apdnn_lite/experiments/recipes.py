@@ -104,8 +104,6 @@ class Choice(NamedTuple):
 
 
 OURS = "our choice; the source prints none"
-A_START = "our choice, a place to start: re-implementations by others used it"
-DEFAULT_WHY = {"alpha": A_START, "gamma": A_START, "sigma": A_START, "p": A_START}
 HALF = "Plain networks came near the source's baseline in half as many (sweep over epochs)."
 FASTEST = ("The fastest of the device, which the record names: where the processor has bfloat16 it "
            "can be several times faster than float32, and where it has not, it is slower.")
@@ -143,7 +141,7 @@ FULL_CHOICES = {
             "fainter perturbations and at most 0.2 points of authorized accuracy (sweep over "
             "gamma). In the runs of the table one of three learned networks ended at 10.5% again "
             "and two of three generators near 9% (chapter 17)."),
-        "sigma": Choice(0.1, A_START + "; 0.025 gained nothing (sweep over sigma)"),
+        "sigma": Choice(0.1, "0.025 gained nothing (sweep over sigma)."),
         "flip": Choice(False, "Digits must not be mirrored."),
         "precision": Choice("auto", FASTEST)},
     ("fashion_mnist", "simple_cnn"): {
@@ -221,7 +219,7 @@ def reasons(dataset, size, network, transform=None):
     why |= exceptions(EXCEPTION_CHOICES, dataset, size, network, transform)
     recipe, without = recipe_of(name), WITHOUT_EFFECT[transform] if transform else ()
     return [(setting, getattr(recipe, setting),
-             why[setting].why if setting in why else DEFAULT_WHY.get(setting, OURS))
+             why[setting].why if setting in why else OURS)
             for setting in SETTINGS if setting not in without]
 
 

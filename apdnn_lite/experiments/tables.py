@@ -1,7 +1,7 @@
 """The source's two tables, and ours beside them: what is recorded and what is missing.
 
 ``python -m apdnn_lite report`` prints both. No number of ours is printed that has no record.
-The source's numbers: Chen and Wu (2018), Tables 1 and 2, test accuracy in per cent.
+The source's numbers: Chen and Wu (2018), Tables 1 and 2, test accuracy in percent.
 """
 
 import statistics
@@ -207,7 +207,7 @@ def table_2(folder=None):
 def report(folder=None):
     """Both tables as text, the source's numbers beside ours, and what is missing."""
     lines = ["Table 1, test accuracy in %; the difference is ours less the source's; ± is the "
-             "standard deviation over", "seeds, [] the 95 % interval of a single one for its test "
+             "standard deviation over", "seeds, [] the 95% interval of a single one for its test "
              "images", "", f"{'':38}{'authorized':22}{'source':8}{'difference':12}"
              f"{'unauthorized':20}{'source':8}seeds"]
     missing = []

@@ -26,7 +26,7 @@ CONTENTS = playground.TARGET / "playground.json"
 TITLES = {
     "baseline": "Baseline, no protection",
     "fixed": "Fixed key",
-    "learned": "Learned key",
+    "learned": "Learned perturbation",
     "generator": "Generator",
 }
 MISSING = """\
