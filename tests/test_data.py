@@ -1167,9 +1167,10 @@ def test_the_shipped_file_is_what_the_tool_cuts():
 
 @pytest.mark.parametrize("made", [toy_split, toy_set], ids=["split", "set"])
 def test_they_cannot_be_changed_and_are_told_apart_by_what_they_are(made):
-    """Comparing their tensors would raise; two loads are two sets."""
+    """Comparing their tensors would raise; two loads are two sets, and so is one made of another."""
     one, other = made(), made()
     assert one == one and one != other and len({one, other}) == 2
+    assert one != dataclasses.replace(one)
     with pytest.raises(dataclasses.FrozenInstanceError):
         one.name = "another"
 
