@@ -180,7 +180,7 @@ def test_a_refused_checkpoint_leaves_network_and_transform_alone(written):
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
 @pytest.mark.parametrize("held", [False, True], ids=["begun on a CPU", "begun on a card"])
 def test_the_random_state_of_a_card_is_taken_where_there_is_one(written, monkeypatch, kind, held):
-    """With a device that only says that it is a card: a run may begin on one and go on elsewhere."""
+    """With a device that only says it is a card: a run may begin on one and go on elsewhere."""
     header, tensors = parts(written)
     if held:
         tensors["random.cuda"] = torch.tensor([1, 2, 3], dtype=torch.uint8)

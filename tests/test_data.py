@@ -1167,7 +1167,7 @@ def test_the_shipped_file_is_what_the_tool_cuts():
 
 @pytest.mark.parametrize("made", [toy_split, toy_set], ids=["split", "set"])
 def test_they_cannot_be_changed_and_are_told_apart_by_what_they_are(made):
-    """Comparing their tensors would raise; two loads are two sets, and so is one made of another."""
+    """Comparing their tensors would raise; two loads are two sets, so is one made of another."""
     one, other = made(), made()
     assert one == one and one != other and len({one, other}) == 2
     assert one != dataclasses.replace(one)
