@@ -110,6 +110,12 @@ def test_the_network_is_left_in_evaluation_mode():
     assert not net.training and not net.bn.training
 
 
+def test_a_transform_is_left_in_evaluation_mode_too():
+    net, transform = TinyCNN(), Learnable().train()
+    ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=1, **QUIET)
+    assert not net.training and not transform.training
+
+
 def test_the_loss_falls():
     net = made(small_cnn)
     history = ap.fit(
