@@ -2,6 +2,7 @@
 
 import json
 import os
+import types
 import warnings
 
 import numpy as np
@@ -14,7 +15,8 @@ from toys import QUIET, Learnable, TinyCNN, same, state_of, toy_split
 
 import apdnn_lite as ap
 from apdnn_lite import _checkpoint, _files
-from apdnn_lite.training import TrainingError
+from apdnn_lite.losses import AntiPiracyLoss
+from apdnn_lite.training import Run, Settings, TrainingError
 
 TRAIN, VALIDATION = toy_split(64, seed=1), toy_split(32, seed=2)
 
@@ -173,6 +175,31 @@ def test_a_refused_checkpoint_leaves_network_and_transform_alone(written):
     with pytest.raises(TrainingError, match="lr is 0.01, was 0.5"):
         fit(written, net, transform=transform)
     assert same(state_of(net), before[0]) and same(state_of(transform), before[1])
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+@pytest.mark.parametrize("held", [False, True], ids=["begun on a CPU", "begun on a card"])
+def test_the_random_state_of_a_card_is_taken_where_there_is_one(written, monkeypatch, kind, held):
+    """With a device that only says it is a card: a run may begin on one and go on elsewhere."""
+    header, tensors = parts(written)
+    if held:
+        tensors["random.cuda"] = torch.tensor([1, 2, 3], dtype=torch.uint8)
+        put(written, header | {"sha256": _checkpoint.checksum(header, tensors)}, tensors)
+    settings = Settings(epochs=2, batch_size=24, lr=0.01, precision="float32")
+    run = Run(TinyCNN(), TRAIN, Learnable(), AntiPiracyLoss(), settings, torch.device("cpu"))
+    saved, taken = _checkpoint.Checkpoint(written, run, VALIDATION), []
+    run.device = types.SimpleNamespace(type=kind)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *place, **how: tensor)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: taken.append(state))
+    with torch.random.fork_rng(devices=[]):
+        saved.resume()
+    assert [state.tolist() for state in taken] == [[1, 2, 3]] * (held and kind == "cuda")
+    assert len(run.history.epochs) == 1 and same(state_of(run.net), tensors_of(tensors, "net."))
+
+
+def tensors_of(tensors, prefix):
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()
+            if name.startswith(prefix)}
 
 
 # ---- who the run is

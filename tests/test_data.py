@@ -22,7 +22,7 @@ from PIL import Image
 from toys import toy_set, toy_split
 
 import apdnn_lite as ap
-from apdnn_lite import _files, _sources, data
+from apdnn_lite import _arrays, _files, _sources, data
 
 DataError = ap.DataError
 PARTS = ("train", "validation", "test")
@@ -240,6 +240,20 @@ def test_a_bad_split_is_refused_with_what_was_expected_and_found(images, labels,
     bad = ap.Split(images, labels, LABELS)
     with pytest.raises(DataError, match=f"^(?s:mine, {part} split: .*){message}"):
         ap.Dataset("mine", "own", tuple("abcdef"), **{**dict.fromkeys(PARTS, good), part: bad})
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+@pytest.mark.parametrize("side, channels", [(7, 1), (9, 1), (8, 3)])
+def test_splits_of_differing_sizes_are_no_set(part, side, channels):
+    parts = dict.fromkeys(PARTS, toy_split(20)) | {part: toy_split(20, channels, side)}
+    with pytest.raises(
+        DataError,
+        match=(
+            f"^mine, {part} split: images must have one size in all splits, found Split.20 images"
+            f" of 1×8×8. and Split.20 images of {channels}×{side}×{side}.[.]$"
+        ),
+    ):
+        ap.Dataset("mine", "own", tuple("abcdefghij"), **parts)
 
 
 # ---- full sets, from files as their authors publish them
@@ -917,6 +931,11 @@ def test_from_folder_gray_and_resized(pictures):
     torch.testing.assert_close(own.train.images[:, 0, 4, 4], gray.float(), rtol=0, atol=1.1 / 255)
 
 
+def test_the_british_spelling_of_gray_is_understood(pictures):
+    british = {"grey": True}  # codespell:ignore grey
+    assert ap.from_folder(pictures, **british).sha256 == ap.from_folder(pictures, gray=True).sha256
+
+
 def test_from_folder_takes_gray_pictures_as_color(pictures):
     for path in pictures.rglob("*.png"):
         Image.open(path).convert("L").save(path)
@@ -1148,9 +1167,10 @@ def test_the_shipped_file_is_what_the_tool_cuts():
 
 @pytest.mark.parametrize("made", [toy_split, toy_set], ids=["split", "set"])
 def test_they_cannot_be_changed_and_are_told_apart_by_what_they_are(made):
-    """Comparing their tensors would raise; two loads are two sets."""
+    """Comparing their tensors would raise; two loads are two sets, so is one made of another."""
     one, other = made(), made()
     assert one == one and one != other and len({one, other}) == 2
+    assert one != dataclasses.replace(one)
     with pytest.raises(dataclasses.FrozenInstanceError):
         one.name = "another"
 
@@ -1170,6 +1190,18 @@ def test_images_without_labels_are_noticed_by_whoever_reads_them():
 def test_a_device_that_is_not_there(ask):
     with pytest.raises(ValueError, match="there is no device 'card' here: expected 'auto' or one"):
         ask()
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(monkeypatch):
+    def read(*arguments):
+        raise AssertionError("an image was looked at")
+
+    monkeypatch.setattr(_sources, "read_set", read)
+    monkeypatch.setattr(_arrays, "as_images", read)
+    for ask in (lambda: ap.load("fashion_mnist", device="card"),
+                lambda: ap.from_arrays([], [], device="card")):
+        with pytest.raises(ValueError, match="there is no device 'card' here"):
+            ask()
 
 
 def test_auto_is_a_device():

@@ -110,6 +110,12 @@ def test_the_network_is_left_in_evaluation_mode():
     assert not net.training and not net.bn.training
 
 
+def test_a_transform_is_left_in_evaluation_mode_too():
+    net, transform = TinyCNN(), Learnable().train()
+    ap.fit(net, TRAIN, VALIDATION, transform=transform, epochs=1, **QUIET)
+    assert not net.training and not transform.training
+
+
 def test_the_loss_falls():
     net = made(small_cnn)
     history = ap.fit(
@@ -1469,9 +1475,9 @@ def test_on_cuda_a_graph_is_attached_if_it_is_asked_for(monkeypatch):
     monkeypatch.setattr(training, "Run", Idle)
     monkeypatch.setattr(training, "attach_graph", attached.append)
     split = types.SimpleNamespace(to=lambda device: None)
-    asked = [("cpu", True), ("cuda", False), ("cuda", True)]
+    asked = [("cpu", True), ("mps", True), ("cuda", False), ("cuda", True)]
     found = [ap.fit(None, split, split, device=device, cuda_graph=graph) for device, graph in asked]
-    assert found == [0, 0, 1]
+    assert found == [0, 0, 0, 1]
 
 
 def test_gradients_have_their_true_size_before_they_are_shortened():
@@ -1507,8 +1513,95 @@ def test_gradients_have_their_true_size_before_they_are_shortened():
     torch.testing.assert_close(delta_after_a_step(Scaler()), delta_after_a_step(None))
 
 
+def a_run(**settings):
+    """A run that is set up and has not begun: three batches an epoch, on the CPU."""
+    settings = Settings(**{"epochs": 3, "batch_size": 24, "precision": "float32", **settings})
+    return training.Run(
+        toy_linear(), TRAIN, Learnable(), ap.AntiPiracyLoss(), settings, torch.device("cpu")
+    )
+
+
+def test_a_step_scales_unscales_steps_and_updates_the_scale():
+    """In this order: a scale that is never updated stays too large, and no step is ever taken."""
+    called = []
+
+    class Noted:
+        def __getattr__(self, name):
+            return lambda given: called.append(name) or given
+
+        def update(self):
+            called.append("update")
+
+    run = a_run(transform_max_norm=1.0)
+    run.scaler = Noted()
+    run.optimizer.step()  # the schedule asks for one before its own
+    run.step(TRAIN.images, TRAIN.labels)
+    assert called == ["scale", "unscale_", "step", "update"]
+
+
+@pytest.mark.parametrize(
+    "precision, scaled",
+    [(torch.float32, False), (torch.bfloat16, False), (torch.float16, True)],
+)
+def test_only_float16_needs_the_loss_scaled(monkeypatch, precision, scaled):
+    monkeypatch.setattr(_machine, "pick_precision", lambda asked, device: precision)
+    assert a_run().scaler.is_enabled() == scaled
+
+
+@pytest.mark.parametrize(
+    "epochs, batch_size, steps", [(1, 64, 2), (1, 32, 2), (2, 64, 2), (3, 64, 3), (3, 24, 9)]
+)
+def test_the_schedule_has_as_many_steps_as_the_run_and_two_at_least(epochs, batch_size, steps):
+    assert a_run(epochs=epochs, batch_size=batch_size).schedule.total_steps == steps
+
+
+def test_adam_is_the_fused_one():
+    """All parameters in one kernel, several times as fast where the network is small."""
+    groups = a_run(optimizer="adam").optimizer.param_groups
+    assert len(groups) == 2 and all(group["fused"] for group in groups)
+
+
+def test_the_order_of_the_images_does_not_depend_on_what_the_network_draws():
+    orders = []
+    for dropout in (0.0, 0.5):
+        net = Watched(nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(64, 10)))
+        ap.fit(net, TRAIN, VALIDATION, epochs=2, batch_size=24, seed=3, **QUIET)
+        orders.append(torch.cat(net.batches))
+    assert torch.equal(*orders)
+
+
+def test_seconds_are_counted_from_before_the_epoch_until_after_its_validation(monkeypatch):
+    """By a clock that ticks each time it is read: once before, once between, and once after."""
+    ticks = iter(range(100, 200))
+    monkeypatch.setattr(training, "time", types.SimpleNamespace(perf_counter=lambda: next(ticks)))
+    history = ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=3, batch_size=24, **QUIET)
+    assert (history.training_seconds, history.seconds) == (3, 6)
+    assert history.images_per_second == len(TRAIN)
+
+
+def test_the_bar_counts_batches_and_names_the_epoch_without_drawing_it_twice(monkeypatch):
+    bar = types.SimpleNamespace(said=[], updates=0, closed=0)
+
+    def add(name, value):
+        setattr(bar, name, getattr(bar, name) + value)
+
+    bar.set_description = lambda text, refresh=True: bar.said.append((text, refresh))
+    bar.update, bar.close = lambda: add("updates", 1), lambda: add("closed", 1)
+    monkeypatch.setattr(training, "progress_bar", lambda *arguments, shown: bar)
+    ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=2, batch_size=24, **QUIET)
+    assert bar.said == [("epoch 1/2", False), ("epoch 2/2", False)]
+    assert (bar.updates, bar.closed) == (2 * 3, 1)
+
+
 def test_no_bar_is_left_open():
-    ap.fit(TinyCNN(), TRAIN, VALIDATION, epochs=1, device="cpu")
+    """Not even while somebody looks at the error that ended the run."""
+    options = {"epochs": 1, "device": "cpu", "precision": "float32"}
+    with pytest.raises(ZeroDivisionError) as error:
+        ap.fit(
+            TinyCNN(), TRAIN, VALIDATION, augment=StopAt(1, ZeroDivisionError), **options
+        )
+    assert not tqdm._instances and error.traceback
+    ap.fit(TinyCNN(), TRAIN, VALIDATION, **options)
     assert not tqdm._instances
 
 
