@@ -157,6 +157,12 @@ def parser():
     later.add_argument("--what", choices=("thieves", *beyond.LOCKS), default="thieves",
                        metavar="WHAT", help="thieves (the default), or the name of a lock: "
                        f"{', '.join(beyond.LOCKS)}")
+    since = command("later", beyond.later.command, "make the records of a lock that came later "
+                    "that are missing, as the last chapter reads them", own)
+    since.add_argument("lock", choices=beyond.later.LOCKS, metavar="LOCK",
+                       help=", ".join(beyond.later.LOCKS))
+    since.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED",
+                       help="of the owners, 0 to 2 (default: 0)")
     command("check", commands.check, "measure every stored network again and compare with its "
             "record", shipped, device)
     return top
