@@ -118,7 +118,7 @@ def test_a_search_finds_the_bits_with_labels_or_without(patterns, labeled):
 
 def test_a_climb_never_loses_and_stops_where_no_move_helps(patterns):
     net, images, _, _ = patterns
-    start, seen = blockwise.BlockKey(2, False, True, seed=9), []
+    start, seen = blockwise.BlockKey(2, False, False, seed=9).changed(flip=range(4)), []
 
     def score(key):
         seen.append(-float(key.flipped.sum()))
@@ -171,7 +171,8 @@ def test_the_key_unlocks_bit_for_bit_and_a_wrong_one_does_not(owner, signs):
     assert not same(state_of(channels.unlock(locked, other)), state_of(net))
     order, sign = key["conv2"]
     assert torch.equal(locked.conv2.weight[2], sign[2] * net.conv2.weight[order[2]])
-    assert (sign.abs() == 1).all() and (sign.min() < 0) == signs
+    assert all((each.abs() == 1).all() for _, each in key.values())
+    assert any((each < 0).any() for _, each in key.values()) == signs
     assert not torch.allclose(ap.predict(locked, images), ap.predict(net, images), atol=1e-3)
 
 
@@ -293,7 +294,7 @@ def test_forging_improves_the_thiefs_score_and_leaves_the_network(labeled):
     scores = [passports.forge(net, few.images, labels, steps=steps, **how)[1][0]
               for steps in (1, 40)]
     nets, again = passports.forge(net, few.images, labels, steps=40, **how)
-    assert scores[1] > scores[0] + 0.1 and again == scores[1:]
+    assert scores[1] > scores[0] + (0.05 if labeled else 0.001) and again == scores[1:]
     assert same(state_of(net), before) and nets[0](few.images).shape == (40, 10)
     logits = ap.predict(nets[0], few.images)
     expected = (-F.cross_entropy(logits, few.labels) if labeled
@@ -332,14 +333,14 @@ def test_the_discrepancy_is_the_formula():
 
 def test_training_forbids_raw_images_and_follows_its_seed():
     few = ap.load("fashion_mnist").train[:200]
-    key, states = ap.Fixed((1, 28, 28), 0.3, 0.3, seed=0), []
-    for _ in range(2):
+    key, states = ap.Fixed((1, 28, 28), 0.5, 0.5, seed=0), []
+    for epochs in (1, 1, 15):
         torch.manual_seed(0)
-        net = nontransfer.train(ap.prior.TinyCNN(), few, key, epochs=12, lr=5e-3, seed=1)
+        net = nontransfer.train(ap.prior.TinyCNN(), few, key, epochs, 5e-3, 32, alpha=0.5, seed=1)
         states.append(state_of(net))
-    assert same(*states) and not net.training
+    assert same(*states[:2]) and not net.training
     found = ap.access(net, few, key)
-    assert found.authorized > 0.7 and found.unauthorized < found.authorized - 0.3
+    assert found.authorized > 0.5 and found.unauthorized < found.authorized - 0.2
 
 
 def test_a_training_that_diverges_is_told():

@@ -50,8 +50,7 @@ def unlock(net, key):
 def arrange(part, order, sign):
     """Reorder a convolution's filters in place."""
     for each in part.parameters():  # the weight, and the bias if there is one
-        shape = (-1,) + (1,) * (each.dim() - 1)
-        each.copy_(each[order] * sign.to(each).reshape(shape))
+        each.copy_(torch.einsum("i,i...->i...", sign.to(each), each[order]))
 
 
 def match(net, images, signs=False, look=8, few=100):
@@ -133,8 +132,7 @@ def assign(cost):
     u, v, row_of = np.zeros(n + 1), np.zeros(n + 1), np.full(n + 1, -1)
     for row in range(n):
         least, back, done = np.full(n, np.inf), np.full(n, n), np.zeros(n + 1, bool)
-        row_of[n] = row
-        column = n
+        row_of[n], column = row, n
         while row_of[column] >= 0:
             done[column], here = True, row_of[column]
             gap = np.where(done[:n], np.inf, cost[here] - u[here] - v[:n])

@@ -7,12 +7,12 @@ needs raw images, no label.
 """
 
 import copy
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from .._checks import check_images, real_number, whole_number
 from .._machine import at_work, device_of, evaluating
@@ -31,45 +31,73 @@ def filters(net):
     return [part.weight for part in net.modules() if isinstance(part, nn.Conv2d)]
 
 
+def flat(tensors):
+    """All their numbers one after another, whatever their memory layout, as a copy."""
+    return torch.cat([each.detach().flatten() for each in tensors])
+
+
+@torch.no_grad()
+def write(net, numbers):
+    """Put numbers into the weights of all convolutions, one after another."""
+    parts = filters(net)
+    for part, new in zip(parts, numbers.split([each.numel() for each in parts]),
+                         strict=True):
+        part.copy_(new.view(part.shape))
+
+
 @recording()
-def hide(net, split, count=100, rounds=5, seed=0):
+def hide(net, split, count=100, rounds=5, seed=0, foresee=False):
     """Move ``count`` weights where it hurts most; returns (the locked copy, secret).
 
     In each round the owner takes the gradient of the cross-entropy on their images, and
     moves the weights that promise the largest loss, each to a random place in the outer
     part of its own layer's range: no weight sticks out.
+    foresee: the owner expects a thief to estimate batch normalization anew, and takes
+        the gradient of a network that does so with every batch.
     """
     check_split(split)
     count, rounds = whole_number("count", count), whole_number("rounds", rounds)
     net, numbers = copy.deepcopy(net).requires_grad_(True), random_numbers(seed)
-    before = parameters_to_vector(filters(net)).detach().clone()
+    before = flat(filters(net))
     low, high = (torch.cat([limit(each.detach()).expand(each.numel())
                             for each in filters(net)])
                  for limit in (torch.min, torch.max))
     moved = torch.zeros(len(before), dtype=torch.bool, device=before.device)
     split = split.to(before.device)
     for each in range(1, rounds + 1):
-        with evaluating(net):
+        with evaluating(net), estimating(net) if foresee else nullcontext():
             loss = F.cross_entropy(net(split.images), split.labels)
-        slope = parameters_to_vector(torch.autograd.grad(loss, filters(net)))
-        now = parameters_to_vector(filters(net)).detach()
+        slope = flat(torch.autograd.grad(loss, filters(net)))
+        now = flat(filters(net))
         part = 0.7 + 0.3 * torch.rand(len(now), generator=numbers).to(now)
         target = torch.where(slope > 0, high, low) * part
         gain = (slope * (target - now)).masked_fill(moved, -torch.inf)
         chosen = gain.topk(count * each // rounds - int(moved.sum())).indices
         now[chosen], moved[chosen] = target[chosen], True
-        vector_to_parameters(now, filters(net))
+        write(net, now)
     places = moved.nonzero()[:, 0]
     return net.requires_grad_(False).eval(), Secret(places, before[places])
+
+
+@contextmanager
+def estimating(net):
+    """Batch normalization uses the batch's own means inside, and keeps what it knows."""
+    norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
+    for part in norms:
+        part.track_running_stats, part.training = False, True
+    try:
+        yield
+    finally:
+        for part in norms:
+            part.track_running_stats, part.training = True, False
 
 
 def restore(net, secret):
     """A copy with the secret's values at the secret's places: the unlocked network."""
     net = copy.deepcopy(net)
-    with torch.no_grad():
-        weights = parameters_to_vector(filters(net))
-        weights[secret.places] = secret.values.to(weights)
-        vector_to_parameters(weights, filters(net))
+    weights = flat(filters(net))
+    weights[secret.places] = secret.values.to(weights)
+    write(net, weights)
     return net
 
 
@@ -78,7 +106,7 @@ def wrong(net, secret, seed=0, places=False):
 
     places: the thief has learned the true places, and guesses the values alone.
     """
-    weights, numbers = parameters_to_vector(filters(net)).detach(), random_numbers(seed)
+    weights, numbers = flat(filters(net)), random_numbers(seed)
     n = len(secret.places)
     drawn = torch.randint(len(weights), (2, n), generator=numbers).to(weights.device)
     return Secret(secret.places if places else drawn[0], weights[drawn[1]])

@@ -58,35 +58,33 @@ def run_blockwise(seed, sets):
                        "cost": {"train_seconds": seconds}}
     net, rows = nets["shuffle and flip"], found["shuffle and flip"]
     few, key = S["search_images"], blockwise.BlockKey(S["size"], seed=seed)
-    bits = blockwise.search(net, m.raw[:few], size=S["size"], swaps=False, seed=seed, **S["search"])
-    rows["label_free"] = {"climb over bits": m.candidates(net, bits) | {
-        "right_bits": [int((each.flipped == key.flipped).sum()) for each in bits.transforms]}}
-    known = blockwise.search(net, m.labeled.images, m.labeled.labels, S["size"], 2, False, seed)
-    rows["labels"] = m.labels(net) | {"climb over bits": m.candidates(net, known)}
+    blind = blockwise.search(net, m.raw[:few], size=S["size"], seed=seed, **S["search"])
+    rows["label_free"] = {"climb over bits, then pairs": m.candidates(net, blind) | {
+        "right_bits": [int((each.flipped == key.flipped).sum()) for each in blind.transforms]}}
+    known = blockwise.search(net, m.labeled.images, m.labeled.labels, S["size"], 3, True, seed)
+    rows["labels"] = m.labels(net) | {"climb over bits, then pairs": m.candidates(net, known)}
     return rows | {"shuffle": found["shuffle"]}, net
 
 
 def run_channels(seed, sets):
-    """Permuted channels of the stored ResNet-20, with and without signs."""
-    m, came_out = Measure(sets, "ResNet-20", seed), {}
+    """Permuted channels of the stored ResNet-20."""
+    m = Measure(sets, "ResNet-20", seed)
     net, _, _ = pretrained("fashion_mnist", "resnet20", "baseline", "mini", seed)
-    for kind, signs in (("orders", False), ("orders and signs", True)):
-        key = channels.draw_key(net, signs, seed)
-        locked = channels.lock(net, key)
-        others = [channels.draw_key(net, signs, 100 + 10 * seed + each) for each in range(5)]
+    key = channels.draw_key(net, seed=seed)
+    locked = channels.lock(net, key)
+    others = [channels.draw_key(net, seed=100 + 10 * seed + each) for each in range(5)]
+    found, few = {}, m.raw[:S["match_images"]]
+    for name, look in (("match what is remembered", 0), ("match, looking ahead", S["look"])):
         began = time.process_time()
-        opened, guess = channels.match(locked, m.raw[:S["match_images"]], signs, **S["match"])
-        came_out[kind] = {
-            "authorized": m(channels.unlock(locked, key)), "unauthorized": m(locked),
-            "wrong": m.wrong([(channels.unlock(locked, each), None) for each in others]),
-            "label_free": {"match what is remembered": m(opened) | right_places(guess, key) | {
-                "seconds": time.process_time() - began}},
-            "labels": {"match, then fine-tuning": m.tuned(opened)}}
-        if not signs:
-            came_out[kind]["label_free"]["batch norm anew"] = m(renormalize(locked, m.raw))
-            came_out[kind]["labels"] |= m.labels(locked)
-    return came_out["orders"] | {"cost": {"train_seconds": 0},
-                                 "signs": came_out["orders and signs"]}, None
+        opened, guess = channels.match(locked, few, look=look, few=S["ahead_images"])
+        found[name] = m(opened) | right_places(guess, key) | {
+            "seconds": time.process_time() - began}
+    return {
+        "authorized": m(channels.unlock(locked, key)), "unauthorized": m(locked),
+        "wrong": m.wrong([(channels.unlock(locked, each), None) for each in others]),
+        "label_free": found | {"batch norm anew": m(renormalize(locked, m.raw))},
+        "labels": m.labels(locked) | {"match, then fine-tuning": m.tuned(opened)},
+        "cost": {"train_seconds": 0}}, None
 
 
 def right_places(guess, key):

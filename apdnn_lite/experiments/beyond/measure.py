@@ -20,7 +20,7 @@ SETTINGS = {
     "raw": 1000, "per_class": 10, "test": {"TinyCNN": 2000, "ResNet-20": 1000}, "keys": 20,
     "train": TRAIN, "tune": {"steps": 150, "lr": 1e-3}, "tune_resnet": {"steps": 60, "lr": 3e-4},
     "size": 4, "search": {"tries": 6}, "search_images": 200,
-    "match": {"look": 8, "few": 100}, "match_images": 400,
+    "match_images": 400, "look": 24, "ahead_images": 100,
     "hidden": 100, "hide_images": 200, "heal": {"steps": 40, "lr": 3e-3},
     "forge": {"tries": 2, "steps": 120}, "sigma": 0.1, "p": 0.2,
     "nontransfer": {"epochs": 3, "lr": 3e-3, "alpha": 0.1, "cap": 1.0},
