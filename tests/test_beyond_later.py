@@ -260,6 +260,28 @@ def test_healing_brings_back_what_is_remembered(owner, labeled):
     assert torch.equal(healed.fc.weight, locked.fc.weight)
 
 
+def test_a_foreseeing_owner_hurts_a_network_whose_norms_are_estimated_anew(owner, labeled):
+    net, images = owner
+    before, reached = state_of(net), {}
+    for foresee in (False, True):
+        locked, secret = few_weights.hide(net, labeled, count=12, rounds=3, foresee=foresee)
+        reached[foresee] = ap.accuracy(renormalize(locked, images, 200), labeled)
+        assert same(state_of(few_weights.restore(locked, secret)), before)
+        assert not locked.training and not any(each.requires_grad for each in locked.parameters())
+    assert reached[True] < reached[False] and same(state_of(net), before)
+
+
+def test_the_hunt_zeroes_what_disturbs_the_memory(owner):
+    net, images = owner
+    disturbed = few_weights.restore(net, few_weights.Secret(
+        torch.tensor([3, 50]), torch.tensor([1.5, -1.2])))
+    hunted = few_weights.hunt(disturbed, images, rounds=4, size=1)
+    zero = (few_weights.flat(few_weights.filters(hunted)) == 0).nonzero()[:, 0].tolist()
+    assert {3, 50} <= set(zero)
+    assert memory.mismatch(hunted, images) < memory.mismatch(disturbed, images) / 2
+    assert same(state_of(few_weights.hunt(net, images, 1, 5)), state_of(net))  # nothing helps
+
+
 # ---- passports
 
 def test_scale_and_shift_are_what_the_layer_makes_of_the_passport():

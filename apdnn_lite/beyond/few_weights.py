@@ -7,15 +7,14 @@ needs raw images, no label.
 """
 
 import copy
-from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .._checks import check_images, real_number, whole_number
-from .._machine import at_work, device_of, evaluating
+from .._checks import check_images, whole_number
+from .._machine import at_work, device_of
 from .._network import check_effort, check_split, random_numbers, recording
 from .memory import mismatch
 
@@ -53,11 +52,13 @@ def hide(net, split, count=100, rounds=5, seed=0, foresee=False):
     moves the weights that promise the largest loss, each to a random place in the outer
     part of its own layer's range: no weight sticks out.
     foresee: the owner expects a thief to estimate batch normalization anew, and takes
-        the gradient of a network that does so with every batch.
+        the gradient of a network that uses the means of its batch (dropout, too).
     """
     check_split(split)
     count, rounds = whole_number("count", count), whole_number("rounds", rounds)
     net, numbers = copy.deepcopy(net).requires_grad_(True), random_numbers(seed)
+    net.train(foresee)
+    remembered = {name: buffer.clone() for name, buffer in net.named_buffers()}
     before = flat(filters(net))
     low, high = (torch.cat([limit(each.detach()).expand(each.numel())
                             for each in filters(net)])
@@ -65,8 +66,7 @@ def hide(net, split, count=100, rounds=5, seed=0, foresee=False):
     moved = torch.zeros(len(before), dtype=torch.bool, device=before.device)
     split = split.to(before.device)
     for each in range(1, rounds + 1):
-        with evaluating(net), estimating(net) if foresee else nullcontext():
-            loss = F.cross_entropy(net(split.images), split.labels)
+        loss = F.cross_entropy(net(split.images), split.labels)
         slope = flat(torch.autograd.grad(loss, filters(net)))
         now = flat(filters(net))
         part = 0.7 + 0.3 * torch.rand(len(now), generator=numbers).to(now)
@@ -75,21 +75,9 @@ def hide(net, split, count=100, rounds=5, seed=0, foresee=False):
         chosen = gain.topk(count * each // rounds - int(moved.sum())).indices
         now[chosen], moved[chosen] = target[chosen], True
         write(net, now)
+    net.load_state_dict(remembered, strict=False)
     places = moved.nonzero()[:, 0]
     return net.requires_grad_(False).eval(), Secret(places, before[places])
-
-
-@contextmanager
-def estimating(net):
-    """Batch normalization uses the batch's own means inside, and keeps what it knows."""
-    norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
-    for part in norms:
-        part.track_running_stats, part.training = False, True
-    try:
-        yield
-    finally:
-        for part in norms:
-            part.track_running_stats, part.training = True, False
 
 
 def restore(net, secret):
@@ -113,28 +101,50 @@ def wrong(net, secret, seed=0, places=False):
 
 
 @recording()
-def heal(net, images, steps=60, lr=1e-3, batch_size=64, seed=0, weight=0.0):
+def heal(net, images, steps=60, lr=3e-4, batch_size=64, seed=0):
     """Move all filters until batch normalization sees again what it remembers.
 
     The thief descends the :func:`~apdnn_lite.beyond.memory.mismatch` of raw images by
     Adam. It tells nothing about labels, but the owner's weights had it near 0.
-    weight: of the total change of the weights, Σ|Δw|, to leave most as they are.
     """
     check_images(images)
     steps, batch_size = check_effort(steps, lr, batch_size)
-    weight, generator = real_number("weight", weight), random_numbers(seed)
+    generator = random_numbers(seed)
     net, images = copy.deepcopy(net), images.to(device_of(net))
     with at_work(net, device=device_of(net)):
         moving = [each.requires_grad_(True) for each in filters(net)]
-        before = [each.detach().clone() for each in moving]
         optimizer = torch.optim.Adam(moving, lr)
         for _ in range(steps):
             order = torch.randperm(len(images), generator=generator, device="cpu")
             loss = mismatch(net, images[order[:batch_size].to(images.device)])
-            for now, old in zip(moving, before, strict=True):
-                loss = loss + weight * (now - old).abs().sum()
             grads = torch.autograd.grad(loss, moving)
             for each, grad in zip(moving, grads, strict=True):
                 each.grad = grad
             optimizer.step()
+    return net.requires_grad_(False).eval()
+
+
+@recording()
+def hunt(net, images, rounds=12, size=10):
+    """Undo what the owner did: find the weights that disturb the memory, and zero them.
+
+    Where the owner asks which weights raise the loss, the thief asks which would lower
+    the :func:`~apdnn_lite.beyond.memory.mismatch` most if they were 0, and sets the
+    first ``size`` of them to 0. A round that does not help is taken back, and the next
+    one tries half as many.
+    """
+    check_images(images)
+    rounds, size = whole_number("rounds", rounds), whole_number("size", size)
+    net = copy.deepcopy(net)
+    moving = [each.requires_grad_(True) for each in filters(net)]
+    for _ in range(rounds):
+        before, now = mismatch(net, images), flat(moving)
+        slope = flat(torch.autograd.grad(before, moving))
+        chosen = (slope * now).topk(size).indices
+        write(net, now.index_fill(0, chosen, 0))
+        with torch.no_grad():
+            worse = mismatch(net, images) >= before
+        if worse:
+            write(net, now)
+            size = max(1, size // 2)
     return net.requires_grad_(False).eval()

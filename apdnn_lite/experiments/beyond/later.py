@@ -11,7 +11,7 @@ import torch
 from ... import attacks, data
 from ..._files import ASSETS
 from ...beyond import blockwise, channels, few_weights, memory, nontransfer, passports
-from ...beyond.labels import read_out, universal_key
+from ...beyond.labels import universal_key
 from ...beyond.thieves import renormalize, strong_climb
 from ...data import Split
 from ...evaluate import accuracy
@@ -95,25 +95,31 @@ def right_places(guess, key):
 
 
 def run_few_weights(seed, sets):
-    """A hundred hidden weights of the stored ResNet-20."""
+    """A hundred hidden weights of the stored ResNet-20; the owner foresees the lazy attack."""
     m, images = Measure(sets, "ResNet-20", seed), sets.train[:S["hide_images"]]
     net, _, _ = pretrained("fashion_mnist", "resnet20", "baseline", "mini", seed)
+    naive, _ = few_weights.hide(net, images, S["hidden"], seed=seed)
     began = time.process_time()
-    locked, secret = few_weights.hide(net, images, S["hidden"], seed=seed)
-    seconds = time.process_time() - began
-    healed = few_weights.heal(locked, m.raw, seed=seed, **S["heal"])
+    locked, secret = few_weights.hide(net, images, S["hidden"], seed=seed, foresee=True)
+    seconds, few = time.process_time() - began, m.raw[:S["hunt_images"]]
+    hunted = few_weights.hunt(locked, few, **S["hunt"])
+    healed = few_weights.heal(hunted, m.raw, seed=seed, **S["heal"])
+    zero = (few_weights.flat(few_weights.filters(hunted)) == 0).nonzero()[:, 0]
     guesses = {places: [(few_weights.restore(locked, few_weights.wrong(
         locked, secret, 100 + each, places)), None) for each in range(5)]
         for places in (False, True)}
     return {
         "authorized": m(few_weights.restore(locked, secret)), "unauthorized": m(locked),
+        "naive": {"unauthorized": m(naive), "batch norm anew": m(renormalize(naive, m.raw))},
         "wrong": m.wrong(guesses[False]), "places_known": m.wrong(guesses[True]),
         "label_free": {"batch norm anew": m(renormalize(locked, m.raw)),
-                       "heal what is remembered": m(healed)},
+                       "hunt": m(hunted) | {"zeroed": len(zero), "of them hidden": int(
+                           torch.isin(zero, secret.places).sum())},
+                       "hunt, then heal": m(healed)},
         "mismatch": {name: memory.mismatch(each, m.raw[:200]).item() for name, each in
-                     (("plain", net), ("locked", locked), ("healed", healed))},
-        "labels": m.labels(locked) | {"heal, then fine-tuning": m.tuned(healed),
-                                      "heal, then read-out": m(read_out(healed, m.labeled))},
+                     (("plain", net), ("locked", locked), ("hunted", hunted), ("healed", healed))},
+        "labels": m.labels(locked, scratch=False) | {
+            "hunt, heal, then fine-tuning": m.tuned(healed)},
         "cost": {"train_seconds": seconds}}, None
 
 

@@ -21,7 +21,8 @@ SETTINGS = {
     "train": TRAIN, "tune": {"steps": 150, "lr": 1e-3}, "tune_resnet": {"steps": 60, "lr": 3e-4},
     "size": 4, "search": {"tries": 6}, "search_images": 200,
     "match_images": 400, "look": 24, "ahead_images": 100,
-    "hidden": 100, "hide_images": 200, "heal": {"steps": 40, "lr": 3e-3},
+    "hidden": 100, "hide_images": 200, "hunt": {"rounds": 12, "size": 10}, "hunt_images": 200,
+    "heal": {"steps": 40, "lr": 3e-4},
     "forge": {"tries": 2, "steps": 120}, "sigma": 0.1, "p": 0.2,
     "nontransfer": {"epochs": 3, "lr": 3e-3, "alpha": 0.1, "cap": 1.0},
     "climb": {"tries": 3}, "strong": {"tries": 1, "steps": 100},
@@ -68,9 +69,11 @@ class Measure:
         how = S["tune" if self.network == "TinyCNN" else "tune_resnet"]
         return self(fine_tune(net, self.labeled, seed=self.seed, **how))
 
-    def labels(self, net):
+    def labels(self, net, scratch=True):
         """What any thief can do with the labels: read features out, train further, begin anew."""
-        torch.manual_seed(1000 + self.seed)
-        new = TinyCNN() if self.network == "TinyCNN" else build("resnet20", 1, 10, 28)
-        return {"read_out": self(read_out(net, self.labeled)), "fine_tune": self.tuned(net),
-                "scratch": self.tuned(new)}
+        found = {"read_out": self(read_out(net, self.labeled)), "fine_tune": self.tuned(net)}
+        if scratch:
+            torch.manual_seed(1000 + self.seed)
+            new = TinyCNN() if self.network == "TinyCNN" else build("resnet20", 1, 10, 28)
+            found["scratch"] = self.tuned(new)
+        return found
