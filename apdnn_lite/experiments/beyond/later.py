@@ -22,7 +22,7 @@ from ..prior import store
 from ..provenance import environment
 from ..records import Archive, RecordError, own_folder
 from ..weights import pretrained
-from .measure import SETTINGS, TRAIN, Measure
+from .measure import SETTINGS, TRAIN, Measure, settings_of
 
 LATER = ASSETS / "beyond" / "later"
 S = SETTINGS
@@ -179,7 +179,7 @@ def run(lock, seed=0, folder=None):
     found, began = environment(), time.perf_counter()
     came_out, net = RUNS[lock](seed, data.load("fashion_mnist"))
     how = found | {"seconds": round(time.perf_counter() - began, 1)}
-    return store.write(lock, seed, SETTINGS, came_out, net, archive.folder, how)
+    return store.write(lock, seed, settings_of(lock), came_out, net, archive.folder, how)
 
 
 def command(options):

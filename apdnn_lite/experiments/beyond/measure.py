@@ -28,6 +28,19 @@ SETTINGS = {
     "climb": {"tries": 3}, "strong": {"tries": 1, "steps": 100},
 }
 S = SETTINGS
+COMMON = ("raw", "per_class", "test", "keys")
+USED = {  # by each lock, besides those
+    "blockwise": ("train", "tune", "size", "search", "search_images"),
+    "channels": ("tune_resnet", "match_images", "look", "ahead_images"),
+    "few_weights": ("tune_resnet", "hidden", "hide_images", "hunt", "hunt_images", "heal"),
+    "passports": ("train", "tune", "forge"),
+    "nontransfer": ("tune", "sigma", "p", "nontransfer", "climb", "strong"),
+}
+
+
+def settings_of(lock):
+    """The settings that a lock's run uses, as its record holds them."""
+    return {name: SETTINGS[name] for name in (*COMMON, *USED[lock])}
 
 
 class Measure:
