@@ -165,6 +165,16 @@ def test_the_mismatch_is_small_on_the_owners_images_and_has_a_gradient(owner):
     assert same(state_of(net), before)
 
 
+def test_convolutions_replay_what_they_gave_and_are_themselves_again(owner):
+    net, images = owner
+    before, some = ap.predict(net, images[:20]), images[:20]
+    with torch.no_grad(), memory.replaying(net, some, [net.conv1]):
+        assert torch.allclose(net(some), before, atol=1e-5)
+        assert torch.allclose(net(1 - some), before, atol=1e-5)  # conv1 did not look
+    assert "forward" not in vars(net.conv1) and not net.conv1._forward_hooks
+    assert not torch.allclose(ap.predict(net, 1 - some), before, atol=1e-3)
+
+
 # ---- permuted channels
 
 @pytest.mark.parametrize("signs", [False, True])

@@ -14,7 +14,7 @@ from torch import nn
 
 from .._checks import checked_seed
 from .._machine import device_of, evaluating
-from .memory import distance, moments, norms, watching
+from .memory import distance, moments, norms, replaying, watching
 
 
 def draw_key(net, signs=False, seed=None):
@@ -66,7 +66,7 @@ def match(net, images, signs=False, look=8, few=100):
     """
     net, key = copy.deepcopy(net), {}
     layers = norms(net, images)
-    for (name, norm), after in zip(layers, layers[1:] + [None], strict=True):
+    for (name, norm), (_, after) in zip(layers, layers[1:] + layers[-1:], strict=True):
         part = net.get_submodule(name)
         locked = {each: tensor.clone() for each, tensor in part.state_dict().items()}
         cost, sign = fits(net, images, norm, signs)
@@ -77,13 +77,14 @@ def match(net, images, signs=False, look=8, few=100):
 
         order = assign(cost.T)  # the filter of each place
         place(order)
-        if after and look:
-            least = ahead(net, images[:few], after[1], signs)
-            for pair in alike(cost, order)[:look]:
+        done, some = map(net.get_submodule, key), images[:few]
+        with replaying(net, some, list(done) if look else []):
+            least = ahead(net, some, after, signs)
+            for pair in alike(cost, order)[:look if after is not norm else 0]:
                 other = order.clone()
                 other[pair] = order[pair.flip(0)]
                 place(other)
-                found = ahead(net, images[:few], after[1], signs)
+                found = ahead(net, some, after, signs)
                 if found < least:
                     least, order = found, other
             place(order)
@@ -93,10 +94,10 @@ def match(net, images, signs=False, look=8, few=100):
 
 
 @torch.no_grad()
-def fits(net, images, norm, signs):
+def fits(net, images, norm, signs, batch_size=100):
     """How badly each filter fits each place, (filters, places), and its sign there."""
     first = second = 0
-    for batch in images.to(device_of(net)).split(100):
+    for batch in images.to(device_of(net)).split(batch_size):
         with evaluating(net), watching(net, last=norm) as seen:
             net(batch)
         mean, var = moments(seen[0][1])
@@ -109,9 +110,9 @@ def fits(net, images, norm, signs):
     return least, 1.0 - 2.0 * which
 
 
-def ahead(net, images, norm, signs):
+def ahead(net, images, after, signs):
     """The least total distance at the next batch norm, whatever its filters' order."""
-    cost, _ = fits(net, images, norm, signs)
+    cost, _ = fits(net, images, after, signs, len(images))
     return cost[assign(cost.T), torch.arange(len(cost))].sum().item()
 
 
@@ -139,10 +140,9 @@ def assign(cost):
             nearer = gap < least
             least[nearer], back[nearer] = gap[nearer], column
             column, open_ = int(np.where(done[:n], np.inf, least).argmin()), ~done[:n]
-            step = least[column]
-            u[row_of[done]] += step
-            v[done] -= step
-            least[open_] -= step
+            u[row_of[done]] += least[column]
+            v[done] -= least[column]
+            least[open_] -= least[column]
         while column != n:
             row_of[column] = row_of[back[column]]
             column = back[column]
