@@ -41,6 +41,12 @@ BEYOND = {
     "beyond.labels": 180,
     "beyond.thieves": 100,
     "beyond.mended": 180,
+    "beyond.memory": 150,
+    "beyond.blockwise": 150,
+    "beyond.channels": 150,
+    "beyond.few_weights": 150,
+    "beyond.passports": 150,
+    "beyond.nontransfer": 150,
 }
 EVENING = 1_500  # lines of all classroom modules together
 # Each module may import only from those before it; __init__ may import all but __main__.
@@ -51,13 +57,15 @@ ORDER = """
     widgets playground export exercises
     prior.networks prior.weights prior.activations prior.poison prior.frontier prior.locks
     prior.ckks prior.__init__
-    beyond.labels beyond.thieves beyond.mended beyond.__init__
+    beyond.labels beyond.thieves beyond.mended beyond.memory beyond.blockwise beyond.channels
+    beyond.few_weights beyond.passports beyond.nontransfer beyond.__init__
     experiments.recipes experiments.provenance experiments.records experiments.weights
     experiments.runs experiments.thief experiments.tables experiments.reproduce
     experiments.prior.store experiments.prior.weights experiments.prior.activations
     experiments.prior.poison experiments.prior.frontier experiments.prior.locks
     experiments.prior.__init__
     experiments.beyond.store experiments.beyond.thieves experiments.beyond.mended
+    experiments.beyond.measure experiments.beyond.later
     experiments.beyond.__init__
     experiments.variants experiments.commands experiments.cli experiments.__init__
     __main__

@@ -3,6 +3,17 @@
 One module a subject, each read with its chapter in the part "Beyond".
 """
 
-from . import labels, mended, thieves
+from . import (
+    blockwise,
+    channels,
+    few_weights,
+    labels,
+    memory,
+    mended,
+    nontransfer,
+    passports,
+    thieves,
+)
 
-__all__ = ["labels", "mended", "thieves"]
+__all__ = ["blockwise", "channels", "few_weights", "labels", "memory", "mended",
+           "nontransfer", "passports", "thieves"]

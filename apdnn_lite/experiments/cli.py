@@ -160,6 +160,12 @@ def parser():
                        f"{', '.join(beyond.LOCKS)}")
     command("variants", variants.command, "make the record of the pair attacks with one thing "
             "changed each, if it is missing, as the chapter on the pair attack reads it", own)
+    since = command("later", beyond.later.command, "make the records of a lock that came later "
+                    "that are missing, as the last chapter reads them", own)
+    since.add_argument("lock", choices=beyond.later.LOCKS, metavar="LOCK",
+                       help=", ".join(beyond.later.LOCKS))
+    since.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED",
+                       help="of the owners, 0 to 2 (default: 0)")
     command("check", commands.check, "measure every stored network again and compare with its "
             "record", shipped, device)
     return top

@@ -1,13 +1,13 @@
 """The recorded runs of the part "Beyond": thieves with few labels or none, and mended locks."""
 
 from ..records import Archive, RecordError, own_folder
-from . import mended, store
+from . import later, mended, store
 from .mended import LOCKS, locks, mended_network, run_lock
 from .store import BEYOND, read, seeds
 from .thieves import LABELS, run_thieves
 
-__all__ = ["BEYOND", "LABELS", "LOCKS", "command", "locks", "mended_network", "read", "run_lock",
-           "run_thieves", "seeds"]
+__all__ = ["BEYOND", "LABELS", "LOCKS", "command", "later", "locks", "mended_network",
+           "read", "run_lock", "run_thieves", "seeds"]
 
 
 def command(options):
@@ -39,4 +39,4 @@ def check():
         except RecordError as error:
             print(error, " <- wrong")
             good = False
-    return good
+    return good & later.check()

@@ -105,7 +105,14 @@ def prior_network(family="plain", seed=0, folder=None):
     weights = read(family, seed, folder)["came_out"].get("weights")
     if weights is None:
         raise RecordError(f"no network of {family} is stored, only what was measured.")
-    file = path(family, seed, folder, "safetensors")
+    return load_network(path(family, seed, folder, "safetensors"), weights)
+
+
+def load_network(file, weights, kind=TinyCNN):
+    """The network in a file, checked against what its record says of its weights.
+
+    kind: its class, made without arguments. Raises :class:`RecordError` if it is not right.
+    """
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -116,7 +123,7 @@ def prior_network(family="plain", seed=0, folder=None):
     try:
         tensors = {name: tensor.float() for name, tensor in load(content).items()}
         with torch.random.fork_rng(devices=[]):
-            net = TinyCNN()
+            net = kind()
         net.load_state_dict(tensors)
     except (SafetensorError, RuntimeError) as error:
         raise RecordError(f"{file} holds no network that is known here ({error}).") from error
