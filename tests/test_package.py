@@ -37,6 +37,7 @@ def test_what_it_exports_exists_is_sorted_and_is_all_that_is_public():
     assert modules == {
         "adversarial",
         "attacks",
+        "beyond",
         "exercises",
         "experiments",
         "export",

@@ -1,0 +1,358 @@
+"""Thieves with few labels or none, mended locks, and the records of what came out."""
+
+import copy
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import apdnn_lite as ap
+from apdnn_lite import data as loaders
+from apdnn_lite.beyond import labels, mended, thieves
+from apdnn_lite.experiments import RecordError, beyond
+from apdnn_lite.experiments.beyond import mended as locks
+from apdnn_lite.experiments.beyond import store
+from apdnn_lite.experiments.beyond import thieves as tried
+
+
+@pytest.fixture(scope="module")
+def data():
+    return ap.load("fashion_mnist")
+
+
+class Bright(nn.Module):
+    """Four classes told apart by the brightest quarter; wrong by one until a key is added."""
+
+    def __init__(self, sharp=40.0):
+        super().__init__()
+        self.sharp = sharp
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        quarters = F.avg_pool2d(x, 4).flatten(1)
+        locked = torch.relu(0.6 - x.mean(dim=(1, 2, 3)))[:, None]  # dark images turn the answer
+        wrong = quarters.roll(1, dims=1)
+        return self.sharp * ((1 - locked) * quarters + 3 * locked * wrong) + self.weight
+
+
+def quarters(count=200, seed=0):
+    """Raw images 8×8, one quarter brighter than the others; the label says which."""
+    generator = torch.Generator().manual_seed(seed)
+    answers = torch.randint(4, (count,), generator=generator)
+    images = 0.1 * torch.rand(count, 1, 8, 8, generator=generator)
+    for image, answer in zip(images, answers.tolist(), strict=True):
+        row, column = divmod(answer, 2)
+        image[:, 4 * row:4 * row + 4, 4 * column:4 * column + 4] += 0.2
+    return ap.Split(images, answers, torch.arange(count))
+
+
+def state(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+# ---- a few labels
+
+def test_pick_takes_as_many_of_each_class_and_others_for_another_seed(data):
+    few = labels.pick(data.train, 3, seed=1)
+    assert few.labels.bincount().tolist() == [3] * 10
+    assert torch.equal(few.indices, labels.pick(data.train, 3, seed=1).indices)
+    assert not torch.equal(few.indices, labels.pick(data.train, 3, seed=2).indices)
+    with pytest.raises(ValueError, match="expected 30 images of class"):
+        labels.pick(data.train[:100], 30)
+
+
+def test_features_are_what_the_last_layer_reads(data):
+    images = data.test.images[:4]
+    for net in (ap.SimpleCNN().eval(), ap.ResNet20().eval()):
+        last = net.fc2 if isinstance(net, ap.SimpleCNN) else net.fc
+        seen = labels.representation(net, images, "features")
+        assert torch.allclose(last(seen), net(images), atol=1e-5)
+        assert torch.allclose(labels.representation(net, images, "logits"), net(images), atol=1e-5)
+    assert labels.representation(net, images, "stage1").shape == (4, 16)
+    assert torch.equal(labels.representation(net, images, "pixels"), images.flatten(1))
+    with pytest.raises(ValueError, match="unknown layer 'stage9'"):
+        labels.representation(net, images, "stage9")
+    with pytest.raises(ValueError, match="no linear layer"):
+        labels.representation(nn.Flatten(), images, "features")
+
+
+def test_a_read_out_is_logistic_regression_at_its_minimum(data):
+    net, few = ap.SimpleCNN().eval(), labels.pick(data.train, 4)
+    before = state(net)
+    thief = labels.read_out(net, few, "pixels", weight=0.7)
+    linear = copy.deepcopy(thief.linear).double().requires_grad_(True)
+    inputs = ((few.images.flatten(1) - thief.mean) / thief.scale).double()
+    loss = F.cross_entropy(linear(inputs), few.labels, reduction="sum")
+    (loss + 0.35 * linear.weight.square().sum()).backward()
+    assert linear.weight.grad.abs().max() < 0.05 and linear.bias.grad.abs().max() < 0.05
+    assert ap.accuracy(thief, few) == 1.0 and same(before, net.state_dict())
+    assert not any(each.requires_grad for each in thief.parameters())
+
+
+def test_a_key_searched_with_labels_opens_a_lock_and_changes_no_weight():
+    net, split = Bright().eval(), quarters()
+    before = state(net)
+    assert ap.accuracy(net, split) < 0.1
+    key = labels.universal_key(net, labels.pick(split, 2), steps=80, seed=1)
+    assert ap.accuracy(net, split, key) > 0.95
+    searched = labels.universal_key(net, labels.pick(split, 1), split.images, steps=80, seed=1)
+    assert ap.accuracy(net, split, searched) > 0.95
+    assert same(before, net.state_dict()) and not key.delta.requires_grad
+    assert net.weight.grad is None
+    assert torch.equal(key.delta, labels.universal_key(net, labels.pick(split, 2), steps=80,
+                                                       seed=1).delta)
+
+
+def test_fine_tuning_works_on_a_copy(data):
+    torch.manual_seed(0)
+    net, few = ap.prior.TinyCNN().eval(), labels.pick(data.train, 10)
+    before = state(net)
+    tuned = labels.fine_tune(net, few, steps=60, lr=3e-3, seed=2)
+    assert same(before, net.state_dict()) and not tuned.training
+    assert ap.accuracy(tuned, few) > 0.7 > 0.3 > ap.accuracy(net, few)
+    again = labels.fine_tune(net, few, steps=60, lr=3e-3, seed=2)
+    assert same(tuned.state_dict(), again.state_dict())
+
+
+# ---- no label
+
+def test_batch_normalization_is_estimated_on_the_thief_s_images(data):
+    net, images = ap.ResNet20().eval(), data.test.images[:60]
+    before = state(net)
+    opened = thieves.renormalize(net, images)
+    first = net.conv(net.normalize(images))
+    assert torch.allclose(opened.bn.running_mean, first.mean(dim=(0, 2, 3)), atol=1e-5)
+    assert torch.allclose(opened.bn.running_var, first.var(dim=(0, 2, 3)), rtol=1e-3)
+    assert same(before, net.state_dict()) and not any(part.training for part in opened.modules())
+    with pytest.raises(ValueError, match="no batch normalization"):
+        thieves.renormalize(ap.SimpleCNN(), images)
+
+
+def test_a_saturated_lock_opens_at_a_temperature_only():
+    split, settings = quarters(), {"steps": 60, "tries": 1, "batch_size": 50, "sigma": 0.05}
+    sure = Bright(sharp=4000.0).eval()
+    cold = thieves.strong_climb(sure, split.images, (1,), **settings)
+    assert ap.access(sure, split, cold).best < 0.5
+    both = thieves.strong_climb(sure, split.images, (1, 100), **settings)
+    assert len(both) == 2 and ap.access(sure, split, both).best > 0.9
+    with pytest.raises(ValueError, match="temperature must be"):
+        thieves.strong_climb(sure, split.images, (0,), **settings)
+
+
+def test_the_whole_theft_trains_on_the_labels_that_the_opened_network_gives(data):
+    net = ap.experiments.prior.prior_network("plain", 0)
+    student, images = ap.prior.TinyCNN(), data.train.images[:600]
+    opened = ap.Identity()
+    given, stolen = thieves.whole_theft(net, images, student, opened, epochs=4, lr=3e-3,
+                                        progress=False, precision="float32")
+    assert torch.equal(given, ap.predict(net, images).argmax(dim=1))
+    assert stolen is student and ap.accuracy(stolen, data.test[:500]) > 0.5
+
+
+# ---- targets
+
+def test_unlikelihood_is_the_logarithm_and_keeps_its_gradient():
+    logits = torch.randn(6, 5, dtype=torch.float64)
+    answers = torch.tensor([0, 1, 2, 3, 4, 0])
+    q = logits.softmax(dim=1).gather(1, answers[:, None])[:, 0]
+    assert torch.allclose(mended.unlikelihood(logits, answers), -(1 - q).log().mean())
+    sure = torch.tensor([[60.0, 0.0, 0.0]], requires_grad=True)  # 1 − q is 0 in float32
+    loss = mended.unlikelihood(sure, torch.tensor([0]))
+    loss.backward()
+    assert loss.item() == pytest.approx(60 - math.log(2), rel=1e-5)
+    assert sure.grad[0, 0].item() == pytest.approx(1.0)
+    other = sure.detach().clone().requires_grad_(True)
+    mended.probability(other, torch.tensor([0])).backward()
+    assert other.grad.abs().max() < 1e-20
+
+
+def test_uniform_and_permuted_say_what_they_reward():
+    even, answers = torch.zeros(3, 4), torch.tensor([0, 1, 3])
+    assert mended.uniform(even, answers).item() == pytest.approx(math.log(4))
+    assert mended.uniform(torch.randn(3, 4), answers) > math.log(4)
+    turned = F.one_hot(torch.tensor([1, 2, 0]), 4) * 50.0
+    assert mended.permuted(turned, answers).item() < 1e-6
+
+
+def test_with_the_source_s_target_and_raw_images_it_is_the_source_s_lock(data):
+    logits, raw = torch.randn(8, 10), torch.randn(8, 10)
+    answers, change = torch.arange(8), torch.randn(8, 1, 4, 4)
+    ours = mended.MendedLoss("probability", 1.0, 2.0, 0.1)(logits, raw, answers, change)
+    assert torch.equal(torch.stack(ours), torch.stack(
+        ap.AntiPiracyLoss(1.0, 2.0, 0.1)(logits, raw, answers, change)))
+    nets = []
+    for mend in (False, True):
+        torch.manual_seed(0)
+        net, key = ap.prior.TinyCNN(), ap.Fixed((1, 28, 28), 0.1, 0.2, seed=0)
+        settings = {"epochs": 1, "seed": 3, "progress": False, "precision": "float32"}
+        splits = data.train[:500], data.validation[:100]
+        if mend:
+            mended.fit_mended(net, *splits, key, mended.MendedLoss("probability", 1, 2),
+                              ("raw",), **settings)
+        else:
+            ap.fit(net, *splits, transform=key, loss=ap.AntiPiracyLoss(1, 2), **settings)
+        nets.append(state(net))
+    assert same(*nets)
+
+
+def test_each_kind_of_negative_counts_once():
+    logits, wrong = torch.randn(4, 3), torch.randn(8, 3)
+    answers, change = torch.tensor([0, 1, 2, 0]), torch.zeros(4, 1, 2, 2)
+    both = mended.MendedLoss()(logits, wrong, answers, change).raw
+    each = [mended.unlikelihood(part, answers) for part in wrong.split(4)]
+    assert both.item() == pytest.approx(sum(each).item(), rel=1e-6)
+
+
+# ---- negatives
+
+class Running:
+    """What a negative sees of a training run."""
+
+    def __init__(self, transform, net=None):
+        self.transform, self.logits = transform, net
+
+
+def test_wrong_keys_are_fresh_and_up_to_three_times_as_strong():
+    torch.manual_seed(0)
+    key = ap.Fixed((1, 28, 28), 0.1, 0.2, seed=0)
+    images = torch.rand(400, 1, 28, 28)
+    change = mended.wrong_keys(images, key(images), Running(key)) - images
+    size = change.abs().amax(dim=(1, 2, 3))
+    owner = (key.key.square().mean() / 0.4).sqrt()  # σ from the root mean square
+    assert size.max() <= 3 * owner + 1e-5 and size.max() > 2.8 * owner and size.min() < 0.2 * owner
+    assert 0.38 < (change.abs() > 1e-6).float().mean() < 0.42
+    assert abs(change.sign().mean()) < 0.01
+    assert not torch.equal(change[0].sign(), change[1].sign())
+
+
+def test_shifts_parts_and_the_mirrored_key():
+    torch.manual_seed(0)
+    key, images = ap.Fixed((1, 8, 8), 0.1, 0.4, seed=0), torch.rand(300, 1, 8, 8)
+    processed = key(images)
+    moved = mended.shifts(images, processed, Running(key)) - images
+    assert torch.allclose(moved.amax(dim=(1, 2, 3)), moved.amin(dim=(1, 2, 3)), atol=1e-6)
+    assert moved.min() < -0.19 and moved.max() > 0.19 and moved.abs().max() <= 0.2 + 1e-6
+    part = mended.parts(images, processed, Running(key)) - images
+    kept = part.abs() > 1e-6
+    assert torch.allclose(part[kept], (processed - images)[kept], atol=1e-6)
+    assert 0.37 < kept.float().mean() / (key.key != 0).float().mean() < 0.63
+    turned = mended.mirrored(images, processed, Running(key)) - images
+    assert torch.allclose(turned, (processed - images).flip(2), atol=1e-6)
+
+
+def test_the_thief_inside_training_climbs_and_leaves_no_gradient_behind():
+    torch.manual_seed(0)
+    net, split = Bright(), quarters()
+    run = Running(None, net)
+    thief = mended.Climbing(temperatures=(1,), patience=30, lr=0.03, sigma=0.05)
+    scores = [ap.attacks.decisiveness(net(thief(split.images, None, run)).detach())
+              for _ in range(30)]
+    assert scores[-1] > scores[0] + 0.2 and net.weight.grad is None
+    kept = thief.delta.detach().clone()
+    thief(split.images, None, run)  # begins anew
+    assert (thief.delta - kept).abs().max() > 0.05
+
+
+def test_negatives_that_are_unknown_or_missing_are_refused(data):
+    net, key = ap.prior.TinyCNN(), ap.Fixed((1, 28, 28), 0.1, 0.2, seed=0)
+    for negatives, message in ((("keys",), "unknown negative 'keys'"), ((), "at least one")):
+        with pytest.raises(ValueError, match=message):
+            mended.fit_mended(net, data.train[:50], data.validation[:50], key,
+                              negatives=negatives, epochs=1, progress=False)
+    with pytest.raises(ValueError, match="unknown target"):
+        mended.MendedLoss("likelihood")
+
+
+# ---- records
+
+SMALL = {"STRONG": {"steps": 2, "lr": 0.03, "batch_size": 20, "sigma": 0.1, "tries": 1},
+         "PATIENT": {"steps": 2, "lr": 0.03, "batch_size": 20, "sigma": 0.1, "tries": 1},
+         "CLIMB": {"steps": 1, "lr": 0.01, "batch_size": 20, "sigma": 0.03, "tries": 1},
+         "KEY": {"steps": 2, "lr": 0.03, "batch_size": 20, "sigma": 0.03},
+         "TUNE": {"steps": 2, "lr": 3e-4, "batch_size": 8},
+         "SCRATCH": {"steps": 2, "lr": 1e-3, "batch_size": 8},
+         "IMAGES": 40, "DRAWS": 1, "LABELS": (1,), "LOOT": 60, "STUDENT": {"epochs": 1, "lr": 1e-3}}
+
+
+@pytest.fixture
+def small(monkeypatch, data):
+    """The workshop in seconds: few images, few steps."""
+    less = dataclasses.replace(data, train=data.train[:300], validation=data.validation[:60],
+                               test=data.test[:60])
+    monkeypatch.setattr(loaders, "load", lambda *args, **options: less)
+    for name, value in SMALL.items():
+        monkeypatch.setattr(tried, name, value)
+    monkeypatch.setattr(locks, "COUNTS", (1,))
+    recipe = locks.recipe_of
+    monkeypatch.setattr(locks, "recipe_of", lambda name: dataclasses.replace(recipe(name),
+                                                                            epochs=1))
+
+
+def test_a_lock_is_recorded_stored_as_measured_and_read_again(small, tmp_path, capsys):
+    place = store.Place("unlikelihood-keys", "fashion_mnist", "mini", "resnet20", "fixed", 0)
+    record = beyond.run_lock(place, tmp_path, "cpu")
+    found = store.read(place, tmp_path)
+    assert found == record and found["asked"]["settings"]["negatives"] == ["raw", "wrong keys"]
+    assert set(found["came_out"]["thieves"]["no_labels"]) >= {
+        "brightness", "keys", "keys_double", "climb", "strong_climb", "patient_climb",
+        "renormalize"}
+    assert locks.as_recorded(place, tmp_path) and "60 correct" in capsys.readouterr().out
+    net, key = locks.network_at(place, tmp_path)
+    half = {name: tensor for name, tensor in net.state_dict().items()
+            if tensor.is_floating_point()}
+    assert all(torch.equal(tensor, tensor.half().float()) for tensor in half.values())
+    file = store.path(place, tmp_path, "safetensors")
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(RecordError, match="altered or truncated"):
+        store.tensors(place, tmp_path)
+    other = store.path(place._replace(seed=1), tmp_path)
+    store.path(place, tmp_path).rename(other)
+    with pytest.raises(RecordError, match="in the wrong place"):
+        store.read(place._replace(seed=1), tmp_path)
+
+
+def test_every_thief_is_recorded_and_the_controls_too(small, tmp_path):
+    for transform, part in (("fixed", "theft"), ("baseline", "plain")):
+        place = store.Place("thieves", "fashion_mnist", "mini", "resnet20", transform, 0)
+        came_out = beyond.run_thieves(place, tmp_path, "cpu")["came_out"]
+        assert part in came_out and list(came_out["labels"]) == ["1"]
+    assert set(came_out["labels"]["1"]) == {
+        "plain_features", "plain_logits", "pixels", "untrained_features", "from_scratch",
+        "plain_fine_tune"}
+
+
+def test_what_is_shipped_is_whole():
+    for size, network in (("mini", "resnet20"), ("mini", "simple_cnn")):
+        found = beyond.locks(network, size)
+        assert list(found) == list(beyond.LOCKS)
+        assert all([r["asked"]["seed"] for r in each] == [0, 1, 2] for each in found.values())
+    for transform in ("baseline", "fixed", "learned", "generator"):
+        for size in ("mini", "full"):
+            assert len(beyond.seeds("thieves", transform, size=size)) == 3
+    for place in (*store.BEYOND.glob("[!l]*/**/*.json"),):
+        how = ap.experiments.read_record(place)["how"]
+        assert len(how["commit"]) == 40 and how["device"] == "NVIDIA H200"
+    with pytest.raises(RecordError, match="beyond --help"):
+        beyond.seeds("uniform", "generator")
+
+
+def test_shipped_thieves_name_the_record_of_the_network_that_is_shipped():
+    for transform in ("fixed", "learned", "generator", "baseline"):
+        for record in beyond.seeds("thieves", transform, size="full"):
+            name = ap.experiments.checked_name("fashion_mnist", "resnet20", transform, "full",
+                                               record["asked"]["seed"])
+            trained = ap.experiments.SHIPPED.read(name)
+            assert record["asked"]["settings"]["network_record_sha256"] == trained["sha256"]
+
+
+def test_a_shipped_lock_measures_as_recorded(capsys):
+    place = store.Place("unlikelihood-keys", "fashion_mnist", "full", "resnet20", "fixed", 0)
+    assert place in store.places() and len(store.places()) == 6
+    assert locks.as_recorded(place) and "differs" not in capsys.readouterr().out
