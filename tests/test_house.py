@@ -49,7 +49,7 @@ ORDER = """
     experiments.prior.store experiments.prior.weights experiments.prior.activations
     experiments.prior.poison experiments.prior.frontier experiments.prior.locks
     experiments.prior.__init__
-    experiments.commands experiments.cli experiments.__init__
+    experiments.checkup experiments.commands experiments.cli experiments.__init__
     __main__
 """.split()
 ALL = ["__init__", *ORDER]
