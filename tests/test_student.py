@@ -23,6 +23,7 @@ import student  # noqa: E402
 
 SHORT = 15  # characters without spaces; a shorter line, such as `return loss`, gives nothing away
 WORDS = 6  # of prose in a row
+LISTED = 14  # chapters whose exercises have minutes of their own on the page for instructors
 
 
 def squeezed(text):
@@ -134,6 +135,14 @@ def test_no_cell_needs_what_a_solution_defines(path):
     defined, used = defined_and_used([c for c in copied.cells if c.cell_type == "code"])
     known = set(dir(builtins)) | {"get_ipython", "display", "__name__"}
     assert used - defined - known == set()
+
+
+def test_the_page_for_instructors_has_minutes_for_every_exercise():
+    page = (ROOT / "book" / "instructors.md").read_text(encoding="utf-8")
+    rows = re.findall(r"\{ref\}`(ex-[\w-]+)` (\d+)", page)
+    assert len(rows) == len(dict(rows)) and all(5 <= int(minutes) <= 30 for _, minutes in rows)
+    asked = {label for path in CHAPTERS[:LISTED] for label in Notebook(path).solutions}
+    assert {label for label, _ in rows} == asked
 
 
 # ---- toys

@@ -153,19 +153,25 @@ def write_notebooks(folder, config):
     """Write the students' notebooks, and what they show or link to, into an empty folder."""
     book = folder / "book"
     book.mkdir(parents=True)
-    wheel = build_wheel(book)
+    wheel, text = build_wheel(book), ""
     for path in sorted(BOOK.glob("*.ipynb")):
         notebook = without_solutions(nbformat.read(path, as_version=4), path.name)
         notebook.cells.insert(1, install_cell(wheel, config.get("repository")))
         nbformat.write(notebook, book / path.name)
+        text += "".join(cell.source for cell in notebook.cells)
     shutil.copytree(BOOK / "_static", book / "_static")
-    for path in BOOK.glob("*.md"):
-        if path.stem != Path(FOR_TEACHERS).name:
+    for path in pages():
+        if f"({path.name})" in text:  # a link leads there
             shutil.copy(path, book)
     (folder / "README.md").write_text(README.replace("WHEEL", wheel), encoding="utf-8")
     if (ROOT / ".binder").is_dir():  # so that Binder can open a branch that holds this folder
         shutil.copytree(ROOT / ".binder", folder / ".binder")
     return wheel
+
+
+def pages():
+    """The pages of the book that are no notebooks, without the one for instructors."""
+    return [path for path in sorted(BOOK.glob("*.md")) if path.stem != Path(FOR_TEACHERS).name]
 
 
 def pack(folder, file):
@@ -193,7 +199,8 @@ def build_html(notebooks, config, target):
     """Build the book from the students' notebooks."""
     source = target / "source"
     shutil.copytree(notebooks, source, ignore=shutil.ignore_patterns("*.whl", ".binder"))
-    shutil.copy(BOOK / "references.bib", source / "book")
+    for path in (*pages(), BOOK / "references.bib"):
+        shutil.copy(path, source / "book")
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     config = copy.deepcopy(config)
     extensions = config["sphinx"]["local_extensions"]
