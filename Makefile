@@ -13,11 +13,12 @@ READY := $(VENV)/.ready
 VENDOR := _vendor/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint refresh serve lab bench mutants clean
+.PHONY: help book test lint refresh student serve lab bench mutants clean
 
 help:  ## show this list
 	@echo "make book      build the book (about 1 minute after the first set-up)"
 	@echo "make serve     show the built book on http://127.0.0.1:$(PORT)  (PORT=8000)"
+	@echo "make student   copies without the solutions: notebooks, HTML, and a zip to hand out"
 	@echo "make lab       open the chapters in JupyterLab"
 	@echo "make test      lint, then run the unit tests and every notebook (PYTEST_ARGS='-k fixed')"
 	@echo "make lint      check style and spelling alone, in seconds"
@@ -51,6 +52,11 @@ book: $(READY) $(VENDOR)  ## build the HTML
 	@echo
 	@echo "The book is built. 'make serve' shows it on localhost; or open"
 	@echo "  $(CURDIR)/_build/html/index.html"
+
+# The same chapters without their solutions: notebooks, HTML, and a zip to hand out.
+student: $(READY) $(VENDOR)
+	$(BIN)/python tools/playground.py
+	$(BIN)/python tools/student.py
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

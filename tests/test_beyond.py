@@ -24,7 +24,7 @@ def data():
 
 
 class Bright(nn.Module):
-    """Four classes told apart by the brightest quarter; wrong by one until a key is added."""
+    """Four classes told apart by the brightest quarter; one answer to all until a key is added."""
 
     def __init__(self, sharp=40.0):
         super().__init__()
@@ -34,8 +34,8 @@ class Bright(nn.Module):
     def forward(self, x):
         quarters = F.avg_pool2d(x, 4).flatten(1)
         locked = torch.relu(0.6 - x.mean(dim=(1, 2, 3)))[:, None]  # dark images turn the answer
-        wrong = quarters.roll(1, dims=1)
-        return self.sharp * ((1 - locked) * quarters + 3 * locked * wrong) + self.weight
+        one_answer = torch.tensor([1.0, 0.0, 0.0, 0.0])
+        return self.sharp * (quarters + locked * one_answer) + self.weight
 
 
 def quarters(count=200, seed=0):
@@ -99,7 +99,7 @@ def test_a_read_out_is_logistic_regression_at_its_minimum(data):
 def test_a_key_searched_with_labels_opens_a_lock_and_changes_no_weight():
     net, split = Bright().eval(), quarters()
     before = state(net)
-    assert ap.accuracy(net, split) < 0.1
+    assert ap.accuracy(net, split) < 0.35
     key = labels.universal_key(net, labels.pick(split, 2), steps=80, seed=1)
     assert ap.accuracy(net, split, key) > 0.95
     searched = labels.universal_key(net, labels.pick(split, 1), split.images, steps=80, seed=1)
@@ -137,11 +137,10 @@ def test_batch_normalization_is_estimated_on_the_thief_s_images(data):
 
 def test_a_saturated_lock_opens_at_a_temperature_only():
     split, settings = quarters(), {"steps": 60, "tries": 1, "batch_size": 50, "sigma": 0.05}
-    sure = Bright(sharp=4000.0).eval()
-    cold = thieves.strong_climb(sure, split.images, (1,), **settings)
-    assert ap.access(sure, split, cold).best < 0.5
+    sure = Bright(sharp=1000.0).eval()
     both = thieves.strong_climb(sure, split.images, (1, 100), **settings)
-    assert len(both) == 2 and ap.access(sure, split, both).best > 0.9
+    cold, hot = ap.access(sure, split, both).accuracies
+    assert cold < 0.35 and hot > 0.95 and both.picked == 1
     with pytest.raises(ValueError, match="temperature must be"):
         thieves.strong_climb(sure, split.images, (0,), **settings)
 
@@ -254,7 +253,7 @@ def test_the_thief_inside_training_climbs_and_leaves_no_gradient_behind():
     thief = mended.Climbing(temperatures=(1,), patience=30, lr=0.03, sigma=0.05)
     scores = [ap.attacks.decisiveness(net(thief(split.images, None, run)).detach())
               for _ in range(30)]
-    assert scores[-1] > scores[0] + 0.2 and net.weight.grad is None
+    assert scores[-1] > scores[0] + 1 and net.weight.grad is None
     kept = thief.delta.detach().clone()
     thief(split.images, None, run)  # begins anew
     assert (thief.delta - kept).abs().max() > 0.05

@@ -16,7 +16,7 @@ from apdnn_lite.experiments import Archive, cli, commands
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = ("list", "data", "run", "sweep", "attack", "reproduce", "export", "report", "picture",
-            "prior", "variants", "check")
+            "prior", "variants", "beyond", "later", "check", "check-env")
 FIXED = ["fashion_mnist", "resnet20", "fixed"]
 
 

@@ -12,7 +12,7 @@ from .. import __version__
 from .._files import at_home
 from ..data import CLASSES
 from ..training import TrainingError
-from . import beyond, commands, prior, variants
+from . import beyond, checkup, commands, prior, variants
 from .recipes import NETWORKS, SIZES, TRANSFORMS
 
 # What a command may end with that is no fault of the program: one line, exit status 1.
@@ -168,4 +168,6 @@ def parser():
                        help="of the owners, 0 to 2 (default: 0)")
     command("check", commands.check, "measure every stored network again and compare with its "
             "record", shipped, device)
+    command("check-env", checkup.command, "say in plain words whether this machine has what the "
+            "chapters need, and what to do where it has not")
     return top

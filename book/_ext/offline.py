@@ -10,12 +10,12 @@ from pathlib import Path
 
 from sphinx.util import logging
 
+VENDOR = Path(__file__).resolve().parents[2] / "_vendor"
 logger = logging.getLogger(__name__)
 
 
 def use_vendored_scripts(app, config):
-    folder = Path(app.srcdir) / "_vendor"
-    if not (folder / ".ready").is_file():
+    if not (VENDOR / ".ready").is_file():
         # not a warning: a plain `jupyter-book build .` is fine, and -W must pass
         logger.info(
             "notice: no vendored scripts; formulas and widgets will be loaded over the internet,"
@@ -23,7 +23,7 @@ def use_vendored_scripts(app, config):
             " tools/playground.py`, makes the pages work offline."
         )
         return
-    config.html_extra_path = [*config.html_extra_path, str(folder)]
+    config.html_extra_path = [*config.html_extra_path, str(VENDOR)]
     # These paths are relative to the built book's _static folder.
     config.mathjax_path = "../vendor/mathjax/tex-mml-chtml.js"
     config.nb_ipywidgets_js = {

@@ -56,14 +56,14 @@ def run_thieves(place, folder, device="auto"):
     return write(place, settings, came_out, folder, how)
 
 
-def every_thief(net, transform, sets, seed, counts=LABELS):
+def every_thief(net, transform, sets, seed, counts=None):
     """What each thief reaches, as records hold it: accuracies on the test split."""
     return {"owner": accuracy(net, sets.test, transform), "raw": accuracy(net, sets.test),
             "images": len(sets.test), "perturbation": asdict(perturbation_size(
                 transform, sets.validation.images)),
             "no_labels": without_labels(net, transform, sets, seed),
             "labels": {str(count): with_labels(net, sets, count, seed, transform.clip)
-                       for count in counts}}
+                       for count in counts or LABELS}}
 
 
 def without_labels(net, transform, sets, seed):
