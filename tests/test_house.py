@@ -67,7 +67,8 @@ ORDER = """
     experiments.beyond.store experiments.beyond.thieves experiments.beyond.mended
     experiments.beyond.measure experiments.beyond.later
     experiments.beyond.__init__
-    experiments.checkup experiments.variants experiments.commands experiments.cli experiments.__init__
+    experiments.checkup experiments.variants experiments.commands experiments.cli
+    experiments.__init__
     __main__
 """.split()
 ALL = ["__init__", *ORDER]
