@@ -34,6 +34,10 @@ def trained(name):
     """The network and the transform of the playground, as the page's record says their size."""
     import playground  # tools/, which browser.py puts on the path
 
+    if name == "mended":
+        return ap.experiments.beyond.mended_network(
+            playground.MENDED, "fixed", playground.SIZE, playground.SEED
+        )
     net, transform, _ = ap.pretrained(
         playground.DATASET, playground.NETWORK, name, playground.SIZE, playground.SEED
     )
@@ -80,7 +84,7 @@ def test_every_networks_logits_are_those_of_pytorch(play):
     page = play()
     indices = list(range(0, 256, 16))
     key = ap.Fixed((1, 28, 28), 0.1, 0.2, seed=5)
-    for name in ("baseline", "fixed", "learned", "generator"):
+    for name in ("baseline", "fixed", "learned", "generator", "mended"):
         net, owner = trained(name)
         for own_key, authorized in ((None, 0), (None, 1), (key.key.flatten().tolist(), 0)):
             transform = key if own_key else owner if authorized else None

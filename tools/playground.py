@@ -19,15 +19,19 @@ PACKAGE = ROOT / "apdnn_lite"
 
 SIZE = "full"  # the data set the networks were trained on: "mini" or "full"
 DATASET, NETWORK, SEED = "fashion_mnist", "resnet20", 0
-TRANSFORMS = ("baseline", "fixed", "learned", "generator")
+TRANSFORMS = ("baseline", "fixed", "learned", "generator", "mended")
+MENDED = "unlikelihood-keys"  # the fixed key again, with the lock that the last part mends
 IMAGES = 256   # of the mini test set, its first ones; they come in no order of classes
 
 
 def record_path(transform):
+    mended = transform == "mended"
+    folder = Path("beyond", MENDED) if mended else Path("records")
+    transform = "fixed" if mended else transform
     return (
         PACKAGE
         / "assets"
-        / "records"
+        / folder
         / f"{DATASET}-{SIZE}"
         / NETWORK
         / transform
@@ -49,6 +53,7 @@ def fingerprint():
         *ENGINE.glob("*"),
         *PACKAGE.glob("*.py"),
         *(PACKAGE / "experiments").glob("*.py"),
+        *(PACKAGE / "experiments" / "beyond").glob("*.py"),
     ]
     for transform in TRANSFORMS:
         files += [record_path(transform), record_path(transform).with_suffix(".safetensors")]
@@ -90,14 +95,17 @@ def main():
     shape = tuple(test.images.shape[1:])
     networks = []
     for transform in TRANSFORMS:
-        net, owner, record = ap.pretrained(DATASET, NETWORK, transform, SIZE, SEED)
+        if transform == "mended":
+            net, owner = ap.experiments.beyond.mended_network(MENDED, "fixed", SIZE, SEED)
+        else:
+            net, owner, _ = ap.pretrained(DATASET, NETWORK, transform, SIZE, SEED)
         path = ap.export.to_onnx(net, owner, TARGET / f"{transform}.onnx", shape)
         networks.append(
             {
                 "name": transform,
                 "file": path.name,
                 "clip": owner is not None and owner.clip,
-                "recorded": record["came_out"]["test"],
+                "recorded": recorded(transform)["came_out"]["test"],
                 **sizes(path),
             }
         )

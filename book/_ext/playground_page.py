@@ -28,6 +28,7 @@ TITLES = {
     "fixed": "Fixed key",
     "learned": "Learned perturbation",
     "generator": "Generator",
+    "mended": "Fixed key, mended lock",
 }
 MISSING = """\
 <div class="admonition warning">

@@ -8,7 +8,7 @@ import { showRecord, showTries } from "./scores.js";
 import { store } from "./store.js";
 import { ownName } from "./trial.js";
 
-const TITLES = { baseline: "Baseline, no protection", fixed: "Fixed key", learned: "Learned perturbation", generator: "Generator" };
+const TITLES = { baseline: "Baseline, no protection", fixed: "Fixed key", learned: "Learned perturbation", generator: "Generator", mended: "Fixed key, mended lock" };
 export const LIMIT = { own: 20_000 }; // milliseconds that a reader's network may take for a batch
 
 /** Lists the networks of this book. */
