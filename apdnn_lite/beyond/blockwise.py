@@ -40,6 +40,7 @@ class BlockKey(Transform):
         self.register_buffer("flipped", torch.from_numpy(coins))
 
     def perturbation(self, x):
+        """What the rule changes in raw images x (N, C, H, W), of their shape."""
         if x.shape[2] % self.size or x.shape[3] % self.size:
             raise ValueError(f"blocks of {self.size}×{self.size} do not tile images of "
                              f"{x.shape[2]}×{x.shape[3]} pixels")
@@ -49,6 +50,7 @@ class BlockKey(Transform):
         return F.pixel_shuffle(moved, self.size) - x
 
     def settings(self):
+        """Its kind and its rule, as JSON for records."""
         return {**super().settings(), "size": self.size, "order": self.order.tolist(),
                 "flipped": self.flipped.int().tolist()}
 

@@ -54,7 +54,7 @@ class PassportCNN(nn.Module):
         return self.conv3(passport).mean(dim=(2, 3))
 
     def forward(self, x, scale=None):
-        """scale: γ and β, (2, 64); without it γ = 1 and β = 0, as in the stolen file."""
+        """scale: γ and β, (2, 64); without it γ = 1 and β = 0, as for a thief."""
         check_input(x, self.shape, "network")
         x = self.pool(F.relu(self.conv1(self.normalize(x))))
         x = self.norm(self.conv3(self.pool(F.relu(self.conv2(x)))))
