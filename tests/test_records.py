@@ -350,6 +350,15 @@ def test_the_commit_of_somebody_elses_repository_is_not_named(repository, monkey
     assert how["commit"] is how["uncommitted_changes"] is None
 
 
+@pytest.mark.parametrize("text, expected", [("a1" * 20, "a1" * 20), ("$Format:%H$", None)])
+def test_a_copy_by_git_archive_knows_its_commit(tmp_path, monkeypatch, text, expected):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "commit.txt").write_text(f"{text}\n")
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path.resolve())
+    how = experiments.environment()
+    assert how["commit"] == expected and how["uncommitted_changes"] is None
+
+
 def test_the_package_is_found_from_the_place_of_the_code():
     assert provenance.PACKAGE == Path(ap.__file__).resolve().parent
     assert experiments.device_name(torch.device("cpu")) == "cpu"

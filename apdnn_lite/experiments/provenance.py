@@ -29,7 +29,8 @@ def environment():
 
 def archived_commit():
     """The commit that ``git archive`` wrote into its copy of the code; None anywhere else."""
-    text = (PACKAGE / "assets" / "commit.txt").read_text(encoding="utf-8").strip()
+    file = PACKAGE / "assets" / "commit.txt"
+    text = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
     return text if re.fullmatch(r"[0-9a-f]{40}", text) else None
 
 
