@@ -23,7 +23,7 @@ import student  # noqa: E402
 
 SHORT = 15  # characters without spaces; a shorter line, such as `return loss`, gives nothing away
 WORDS = 6  # of prose in a row
-LISTED = 20  # chapters; the welcome page and the appendix have no minutes on the page for instructors
+LISTED = 20  # chapters; the welcome page and the appendix have no minutes of their own
 
 
 def squeezed(text):
