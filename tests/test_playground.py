@@ -379,7 +379,7 @@ def test_as_a_file_it_says_how_to_serve_it_and_shows_what_is_recorded(browser, b
         and page.locator("#pg-load").is_hidden()
     )
     rows = page.locator(".playground-records tbody tr")
-    assert rows.count() == 4
+    assert rows.count() == 5
     record = ap.records("fashion_mnist", "resnet20", "fixed", SHIPPED["size"])[0]["came_out"][
         "test"
     ]
@@ -508,7 +508,7 @@ def test_networks_that_do_not_fit_are_refused_and_the_page_goes_on(own_file):
         ).wait_for()
         assert (
             page.evaluate("playground.shown()") == before
-            and page.locator("#pg-network option").count() == 4
+            and page.locator("#pg-network option").count() == 5
         )
     page.locator("#pg-draw-key").click()
     shown = wait(page)
