@@ -16,7 +16,7 @@ VENDOR := _vendor/.ready
 .PHONY: help book test lint refresh student serve lab bench mutants clean
 
 help:  ## show this list
-	@echo "make book      build the book (about 1 minute after the first set-up)"
+	@echo "make book      build the book (45 seconds after the first set-up)"
 	@echo "make serve     show the built book on http://127.0.0.1:$(PORT)  (PORT=8000)"
 	@echo "make student   copies without the solutions: notebooks, HTML, and a zip to hand out"
 	@echo "make lab       open the chapters in JupyterLab"
