@@ -43,8 +43,8 @@ def run_thieves(place, folder, device="auto"):
     an untrained one, and training from scratch with the same labels.
     """
     found, began, device = environment(), time.perf_counter(), pick_device(device)
-    net, transform, trained = pretrained(*place.name[:1], place.network, place.transform,
-                                         place.size, place.seed)
+    net, transform, trained = pretrained(place.dataset, place.network, place.transform, place.size,
+                                         place.seed)
     net, sets = net.to(device), data.load(place.dataset, place.size, device)
     if transform is None:
         came_out = controls(net, sets, place)
