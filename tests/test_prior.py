@@ -123,7 +123,7 @@ def test_a_damaged_network_is_refused(tmp_path):
     with pytest.raises(RecordError, match="altered or truncated"):
         prior.prior_network("weights", 0, tmp_path)
     file.unlink()
-    with pytest.raises(RecordError, match="cannot be read"):
+    with pytest.raises(RecordError, match="is missing: its record names it"):
         prior.prior_network("weights", 0, tmp_path)
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from .. import data, export, figures
 from .._machine import pick_device
-from ..evaluate import count_correct
 from . import beyond, prior, variants
 from .recipes import Recipe, checked_name, image_shape
 from .records import SHIPPED, Archive, RecordError, name_of, own_folder
 from .reproduce import listing, make_missing, missing_cells
-from .runs import run_to_the_end, sweep
+from .runs import measures_as_recorded, run_to_the_end, sweep
 from .tables import cells, owners, report
 from .thief import result_of, run_attacks
 from .weights import load_network
@@ -240,11 +239,5 @@ def as_recorded(name, archive, device):
         print(f"{name}: not checked, the full set is not at hand (`python -m apdnn_lite data` says "
               "where it is looked for)")
         return True
-    good = True
-    for what, recorded in record["came_out"].get("mini_test" if small else "test", {}).items():
-        found = count_correct(net, test, None if what == "unauthorized" else transform)
-        same = abs(found - recorded["correct"]) <= 2  # rounding differs between processors
-        good &= same
-        print(f"{name}, {what}: {found} of {recorded['images']} correct, recorded "
-              f"{recorded['correct']}{'' if same else '  <- differs'}")
-    return good
+    measured = record["came_out"].get("mini_test" if small else "test", {})
+    return measures_as_recorded(name, net, transform, test, measured)

@@ -97,6 +97,18 @@ def measure(net, transform, split):
             for what, how in accesses.items()}
 
 
+def measures_as_recorded(name, net, transform, test, measured):
+    """Take the measurements of :func:`measure` again, print them, and say whether all agree."""
+    good = True
+    for what, recorded in measured.items():
+        found = count_correct(net, test, None if what == "unauthorized" else transform)
+        same = abs(found - recorded["correct"]) <= 2  # rounding differs between processors
+        good &= same
+        print(f"{name}, {what}: {found} of {recorded['images']} correct, recorded "
+              f"{recorded['correct']}{'' if same else '  <- differs'}")
+    return good
+
+
 def share(correct, images):
     """A measured accuracy as records hold it: counts, share, and its 95% interval."""
     low, high = binomial_interval(correct, images)

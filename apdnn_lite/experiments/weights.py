@@ -105,11 +105,16 @@ def read_weights(name, record, file):
     if weights is None:
         raise RecordError(f"{name} is recorded, but its weights are not stored. "
                           "`python -m apdnn_lite list` shows which are.")
+    return read_tensors(file, weights)
+
+
+def read_tensors(file, weights):
+    """The tensors of a file, by name, as float32, if it is what a record says of its weights."""
     try:
         content = file.read_bytes()
     except FileNotFoundError:
-        raise RecordError(f"{file} is missing: the record of {name} names it, but it is not stored "
-                          "here. Restore the file, or train the network again.") from None
+        raise RecordError(f"{file} is missing: its record names it, but it is not stored here. "
+                          "Restore the file, or train the network again.") from None
     except OSError as error:
         raise RecordError(f"{file} cannot be read ({error.strerror}).") from error
     found = _files.sha256_of(content)

@@ -8,11 +8,10 @@ import torch
 from ... import data
 from ..._machine import pick_device, pick_precision
 from ...beyond.mended import MendedLoss, fit_mended
-from ...evaluate import count_correct
 from ..provenance import device_name, environment
 from ..recipes import fit_settings, image_shape, recipe_of, recorded_settings
 from ..records import RecordError
-from ..runs import measure
+from ..runs import measure, measures_as_recorded
 from ..weights import build, make_transform
 from .store import BEYOND, Place, read, seeds, tensors, write
 from .thieves import SETTINGS, every_thief
@@ -109,11 +108,6 @@ def as_recorded(place, folder=None):
     """Measure a stored lock again on the small test set, print it, and compare."""
     net, transform = network_at(place, folder)
     came_out = read(place, folder)["came_out"]
-    test, good = data.load(place.dataset).test, True
-    for what, recorded in came_out.get("mini_test", came_out["test"]).items():
-        found = count_correct(net, test, None if what == "unauthorized" else transform)
-        same = abs(found - recorded["correct"]) <= 2  # rounding differs between processors
-        good &= same
-        print(f"{BEYOND.name}/{place}, {what}: {found} of {recorded['images']} correct, recorded "
-              f"{recorded['correct']}{'' if same else '  <- differs'}")
-    return good
+    return measures_as_recorded(f"{BEYOND.name}/{place}", net, transform,
+                                data.load(place.dataset).test,
+                                came_out.get("mini_test", came_out["test"]))

@@ -6,15 +6,14 @@ other records, or the name of a mended lock.
 
 from typing import NamedTuple
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 
 from ... import _files
 from ..._checkpoint import tensors_under
 from ..._files import ASSETS
 from ..recipes import checked_name
 from ..records import RecordError, read_record, write_record
+from ..weights import read_tensors
 
 BEYOND = ASSETS / "beyond"
 
@@ -104,16 +103,5 @@ def tensors(place, folder=None):
     file = path(place, folder, "safetensors")
     if weights is None:
         raise RecordError(f"{place} is recorded, but its network is not stored.")
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise RecordError(f"{file} cannot be read ({error.strerror}).") from error
-    if _files.sha256_of(content) != weights["sha256"]:
-        raise RecordError(f"{file} is altered or truncated: expected SHA-256 {weights['sha256']}, "
-                          f"found {_files.sha256_of(content)}. Restore the file.")
-    try:
-        found = {name: tensor.float() if tensor.dtype == torch.float16 else tensor.clone()
-                 for name, tensor in load(content).items()}
-    except SafetensorError as error:
-        raise RecordError(f"{file} is no safetensors file ({error}).") from error
+    found = read_tensors(file, weights)
     return tensors_under("net.", found), tensors_under("transform.", found)

@@ -8,8 +8,7 @@ A record is a JSON file with a checksum, like all others, and lies at FAMILY/see
 import copy
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 
 from ... import _files
 from ..._files import ASSETS
@@ -18,6 +17,7 @@ from ...prior import TinyCNN
 from ...training import fit
 from ..records import RecordError, read_record, write_record
 from ..runs import share as counted
+from ..weights import read_tensors
 
 PRIOR = ASSETS / "prior"
 FAMILIES = ("weights", "activations", "poison", "frontier", "locks")
@@ -113,19 +113,12 @@ def load_network(file, weights, kind=TinyCNN):
 
     kind: its class, made without arguments. Raises :class:`RecordError` if it is not right.
     """
+    tensors = read_tensors(file, weights)
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise RecordError(f"{file} cannot be read ({error.strerror}).") from error
-    if _files.sha256_of(content) != weights["sha256"]:
-        raise RecordError(f"{file} is altered or truncated: expected SHA-256 {weights['sha256']}, "
-                          f"found {_files.sha256_of(content)}. Restore the file.")
-    try:
-        tensors = {name: tensor.float() for name, tensor in load(content).items()}
         with torch.random.fork_rng(devices=[]):
             net = kind()
         net.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError) as error:
+    except RuntimeError as error:
         raise RecordError(f"{file} holds no network that is known here ({error}).") from error
     return net.eval()
 
