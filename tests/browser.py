@@ -4,6 +4,7 @@ The tests that ask for them are skipped, with the reason, where there is no Chro
 book that is newer than its sources. `.ci/run` has both.
 """
 
+import contextlib
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,10 +108,42 @@ def book_url():
     if reason := why_not_built():
         pytest.skip(reason)
     from serve import Handler
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=BUILT)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    # It ends with this process: waiting for a server to shut down has no limit of time.
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=BUILT))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+
+
+@contextlib.contextmanager
+def ended_after(seconds):
+    """End what the block has started at last, at most that many seconds after the block's end.
+
+    Closing a browser waits for its processes, and Playwright's own process may wait for ever: after
+    all tests have passed, the run would fail.
+
+    Yields:
+        a function to call where the closing begins
+    """
+    this = psutil.Process()
+    before = set(this.children(recursive=True))
+    timers = []
+
+    def closing():
+        ours = set(this.children(recursive=True)) - before
+
+        def kill():
+            for process in ours:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+        timers.append(threading.Timer(seconds, kill))
+        timers[-1].start()
+
+    try:
+        yield closing
+    finally:
+        for timer in timers:
+            timer.cancel()
 
 
 @pytest.fixture(scope="session")
@@ -119,10 +153,12 @@ def browser():
     if chromium is None:
         pytest.skip("no Chromium found: install it, or name it in the variable CHROMIUM")
     playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
+    with ended_after(60) as closing, playwright.sync_playwright() as started:
         with_browser = started.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield with_browser
-        with_browser.close()
+        closing()
+        with contextlib.suppress(playwright.Error):  # killed while it was closing
+            with_browser.close()
 
 
 @pytest.fixture

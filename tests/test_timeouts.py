@@ -1,13 +1,16 @@
-"""A notebook cell that runs out of time fails, and so does the run."""
+"""A notebook cell that runs out of time fails, and so does the run; a stuck browser does not."""
 
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
+from browser import ended_after
 from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,3 +100,25 @@ def test_without_the_hook_the_run_would_pass(tmp_path):
     """The reason for the hook. If this fails, nbval fails such cells itself: the hook may go."""
     code, said, text = run(tmp_path, ["hangs"], ["-p", "no:conftest"])
     assert code == 0 and said == {"hangs 0": "PASSED", "hangs 1": "PASSED"}, text
+
+
+@pytest.mark.parametrize("frozen, closing_takes", [(True, 1), (False, 0)])
+def test_what_does_not_end_by_itself_is_ended(frozen, closing_takes):
+    with ended_after(1) as closing:
+        process = psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        if frozen:
+            process.suspend()
+        began = time.monotonic()
+        closing()
+        process.communicate(b"\n")
+    assert closing_takes <= time.monotonic() - began < 30
+    assert (process.returncode == 0) is not frozen
+
+
+def test_what_was_running_before_goes_on():
+    with psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        with ended_after(0) as closing:
+            closing()
+            time.sleep(0.5)
+        process.communicate(b"\n")
+    assert process.returncode == 0
