@@ -48,15 +48,46 @@ OF_THE_THEME = {
 }
 
 
-def violations(page):
+# Most of a page's elements are words of code, each colored by its kind. Blocks of code in which
+# every word looks like one in an earlier block have the same contrasts.
+MARK_ALIKE = """() => {
+    const seen = new Set();
+    for (const block of document.querySelectorAll('.highlight')) {
+        let behind = '', fresh = false;
+        for (let outer = block.parentElement; outer; outer = outer.parentElement)
+            behind += getComputedStyle(outer).backgroundColor + getComputedStyle(outer).opacity;
+        for (const element of [block, ...block.querySelectorAll('*')]) {
+            const style = getComputedStyle(element);
+            const look = [style.color, style.backgroundColor, style.fontSize, style.fontWeight,
+                          style.opacity, behind].join();
+            fresh ||= !seen.has(look);
+            seen.add(look);
+        }
+        block.toggleAttribute('data-alike', !fresh);
+    }
+}"""
+OF_COLOR = ("color-contrast", "link-in-text-block")
+
+
+def violations(page, only_color=False):
     """What axe-core finds wrong in a page, one line for each kind and element.
 
     What is the theme's own is left out.
+
+    only_color: for a page that was looked at in another color scheme, and is the same but for that
     """
     page.evaluate(AXE.read_text(encoding="utf-8"))
+    page.evaluate(MARK_ALIKE)
     found = page.evaluate(
-        "axe.run().then(({violations}) => violations.flatMap(({id, help, nodes}) => "
-        "nodes.map(({target}) => [id, help, String(target)])))"
+        """async ([onlyColor, ofColor]) => {
+            const unlike = {exclude: ['[data-alike]']};
+            const off = Object.fromEntries(ofColor.map(rule => [rule, {enabled: false}]));
+            const runs = [await axe.run(unlike, {runOnly: ofColor})];
+            if (!onlyColor) runs.push(await axe.run(document, {rules: off}));
+            return runs.flatMap(({violations}) => violations).flatMap(({id, help, nodes}) =>
+                nodes.map(({target}) => [id, help, String(target)]));
+        }""",
+        [only_color, OF_COLOR],
     )
 
     def of_the_theme(rule, target):

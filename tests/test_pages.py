@@ -159,8 +159,35 @@ def test_axe_finds_nothing_but_what_is_the_themes_own(open_page, name):
         page.wait_for_function(WIDGETS_SHOWN)
         for theme in ("light", "dark"):
             page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-            found |= {f"{theme}, {width}: {line}" for line in violations(page)}
+            lines = violations(page, only_color=theme == "dark")
+            found |= {f"{theme}, {width}: {line}" for line in lines}
     assert sorted(found) == []
+
+
+LOOKS = """<style>
+    body { background: white; color: black } [data-theme=dark] em { color: #111; background: #222 }
+</style><main><h1>Looks</h1>"""
+CODE = '<div class="highlight"><pre><span>for</span> <em>name</em></pre></div>'
+FAINT = '<div class="highlight" style="opacity: 0.3"><pre><span>for</span></pre></div>'
+
+
+@pytest.mark.parametrize("html, in_light, in_dark", [
+    (CODE, 0, 1),
+    (CODE * 3, 0, 1),  # the same words again are not looked at again
+    (CODE + FAINT + CODE, 1, 2),
+    (f"{CODE}<div style='opacity: 0.3'>{CODE}</div>", 2, 3),
+])
+def test_contrasts_are_looked_at_once_for_each_look(browser, html, in_light, in_dark):
+    if not AXE.is_file():
+        pytest.skip("axe-core is not there: run `python tools/vendor.py`")
+    page = browser.new_page()
+    page.set_content(f"<html lang=en><title>Looks</title><body>{LOOKS}{html}</main></body></html>")
+    found = []
+    for theme, only_color in (("light", False), ("dark", True)):
+        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        found.append([line for line in violations(page, only_color) if "color-contrast" in line])
+    page.close()
+    assert [len(lines) for lines in found] == [in_light, in_dark], found
 
 
 def test_what_is_the_themes_own_is_still_there(open_page):
