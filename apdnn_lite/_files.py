@@ -3,6 +3,7 @@
 Files are written as a whole or not at all.
 """
 
+import errno
 import gzip
 import hashlib
 import io
@@ -56,6 +57,9 @@ def write_whole(path, content):
     anything fails. Raises OSError, as open() does.
     """
     path = at_home(path)
+    if path.is_dir():
+        raise IsADirectoryError(
+            errno.EISDIR, "is a folder; give the name of a file in it", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:

@@ -368,3 +368,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_part(tmp_path, monkeypatc
     with pytest.raises(OSError, match="broken"):
         _files.write_whole(path, b"new")
     assert path.read_bytes() == b"old" and [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_is_not_a_file_to_write(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder; give the name of a file in it"):
+        _files.write_whole(tmp_path, b"new")
+    assert list(tmp_path.iterdir()) == []
