@@ -21,7 +21,7 @@ from .training import History, Settings, TrainingError, fit
 from .adversarial import fgsm, pgd, universal
 from . import adversarial, attacks, figures, widgets, playground, export, prior
 from . import beyond
-from . import exercises, experiments
+from . import exercises, experiments, quizzes
 from .experiments import RecordError, pretrained, tables
 from .experiments.records import records
 
@@ -36,6 +36,6 @@ __all__ = [
     "access", "accuracy", "adversarial", "attacks", "beyond", "binomial_interval",
     "confusion", "count_parameters", "exercises", "experiments", "export", "fgsm",
     "figures", "fit", "from_arrays", "from_folder", "load", "perturbation_size",
-    "pgd", "pick_device", "playground", "predict", "pretrained", "prior", "records",
-    "show_source", "tables", "universal", "widgets",
+    "pgd", "pick_device", "playground", "predict", "pretrained", "prior", "quizzes",
+    "records", "show_source", "tables", "universal", "widgets",
 ]

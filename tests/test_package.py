@@ -44,6 +44,7 @@ def test_what_it_exports_exists_is_sorted_and_is_all_that_is_public():
         "figures",
         "playground",
         "prior",
+        "quizzes",
         "tables",
         "widgets",
     }
