@@ -1,7 +1,8 @@
 """The workshop: recipes, records, runs and tables, behind the classroom.
 
 Nothing of the classroom imports it. Read in the order recipes → provenance → records → weights →
-runs → thief → tables → reproduce → variants → commands → cli. (``checkup`` looks at the machine.)
+runs → thief → tables → reproduce → cluster → variants → commands → cli. (``checkup`` looks at the
+machine.)
 """
 
 from .. import data as sets

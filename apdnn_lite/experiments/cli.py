@@ -128,6 +128,11 @@ def parser():
                        help="seeds 0 to N - 1 (default: 1)")
     again.add_argument("--epochs", type=int,
                        help="instead of the recipe's; needs a --folder of its own")
+    helped = again.add_mutually_exclusive_group()
+    helped.add_argument("--cluster", metavar="ADDRESS", help="hand the cells to the workers of a "
+                        "Dask scheduler, such as tcp://10.0.0.5:8786, one to each at a time")
+    helped.add_argument("--workers", type=int, metavar="N",
+                        help="the same with N processes of this machine, which share its cores")
     again.add_argument("--list", action="store_true",
                        help="only list the cells, what is recorded and how long each takes")
     to_file = command("export", commands.export_onnx, "write a stored network and its transform "

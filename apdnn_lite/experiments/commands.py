@@ -4,6 +4,7 @@ Each takes the options and returns the exit status.
 """
 
 import typing
+from functools import partial
 from pathlib import Path
 
 from .. import data, export, figures
@@ -116,7 +117,12 @@ def reproduce(options):
     if options.list:
         print(listing(options.table, wanted, archive))
         return 0
-    for record in make_missing(options.table, wanted, archive, options.device, options.epochs):
+    make = make_missing
+    if options.cluster is not None or options.workers is not None:
+        from . import cluster  # needs an extra
+
+        make = partial(cluster.make_missing, options.cluster, options.workers)
+    for record in make(options.table, wanted, archive, options.device, options.epochs):
         if options.table == "table1":
             print(summary(record), flush=True)
     if missing_cells(options.table, wanted, archive):

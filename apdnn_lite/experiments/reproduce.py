@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 from itertools import product
 
-from .. import data
+from .. import _files, data
 from .recipes import image_shape, recipe_of, training_images
 from .records import archive_of, name_of
 from .runs import run_to_the_end
@@ -82,15 +82,53 @@ def make_missing(table, names, archive, device="auto", epochs=None, draws=100, t
         left = None if None in expected else pace * sum(expected)
         progress(f"{place + 1} of {len(missing)}: {name}; time left for all: {clock(left)}")
         began = time.perf_counter()
-        if table == "table2":
-            record = run_attacks(name, archive, draws, tries, device)
-        else:
-            recipe = recipe_of(name)
-            recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
-            record = run_to_the_end(name, archive, device, recipe,
-                                    keep_weights=name.network == STORED)
-            if record is None:
-                return
+        record = make_cell(table, name, archive, device, recipe_for(name, epochs), draws, tries)
+        if record is None:
+            return
         if expected[0]:
             pace = (time.perf_counter() - began) / expected[0]
         yield record
+
+
+def make_cell(table, name, archive, device, recipe, draws, tries, **options):
+    """Run one cell; returns its record, or None if training was stopped with Ctrl-C.
+
+    options: of training, those of ``run_to_the_end``.
+    """
+    if table == "table2":
+        return run_attacks(name, archive, draws, tries, device)
+    return run_to_the_end(name, archive, device, recipe, keep_weights=name.network == STORED,
+                          **options)
+
+
+def recipe_for(name, epochs=None):
+    """The recipe of a cell, with another number of epochs if one is given."""
+    recipe = recipe_of(name)
+    return recipe if epochs is None else replace(recipe, epochs=epochs)
+
+
+# ---- a cell on another machine
+
+def files_of(name, archive):
+    """What another machine needs for a cell of Table 2: the network and the attacks so far.
+
+    Returns {name of a file: its bytes}; raises :class:`RecordError` if there is no such network.
+    """
+    archive.read(name)
+    stored, attacks = archive.holder(name), archive.path(name, attacks=True)
+    paths = stored.path(name), stored.weights(name), attacks.with_suffix(".unfinished")
+    return {path.name: path.read_bytes() for path in paths if path.exists()}
+
+
+def keep(table, name, archive, record, weights):
+    """Write a cell that was made on another machine, as a run here would; returns the record.
+
+    weights: the bytes of its weight file, None without one.
+    """
+    attacks = table == "table2"
+    if weights is not None:
+        _files.write_whole(archive.weights(name), weights)
+    archive.write(name, record["asked"], record["came_out"], record["how"], attacks)
+    if attacks:
+        archive.path(name, attacks).with_suffix(".unfinished").unlink(missing_ok=True)
+    return record
