@@ -145,8 +145,8 @@ def _spelled(folder, name):
 def read_cifar10(path, checksums):
     """CIFAR-10 as its author publishes it: six pickles, in a folder or still in their archive.
 
-    A pickle can run any program when it is opened, so each is opened only if its checksum is
-    right.
+    A pickle can run any program when it is opened. So none is opened before all checksums are
+    right, and then by :class:`ArraysOnly`.
     """
     if os.path.isfile(path):
         contents = _batches_in_archive(path, checksums)
@@ -154,18 +154,41 @@ def read_cifar10(path, checksums):
         contents = {name: read_verified(path / name, checksum)
                     for name, checksum in checksums.items() if os.path.exists(path / name)}
     missing = [name for name in checksums if name not in contents]
-    if len(missing) == len(checksums):
+    if len(missing) == len(checksums) and not os.path.isfile(path):
         return None
     if missing:
-        raise DataError(f"{path} holds only a part of the set: missing {', '.join(missing)}. "
-                        "Complete it, or remove it and load again.")
-    batches = {name: pickle.loads(content, encoding="latin1") for name, content in contents.items()}
+        raise DataError(f"{path} holds only a part of the set: missing {', '.join(missing)}; "
+                        f"expected {', '.join(checksums)}. Complete it, or remove it and load "
+                        "again.")
+    batches = {name: ArraysOnly(io.BytesIO(content), f"{path}, {name},").load()
+               for name, content in contents.items()}
     arrays = []
     for part in ("data", "test"):
         chosen = [batch for name, batch in batches.items() if name.startswith(part)]
         arrays.append(np.concatenate([batch["data"] for batch in chosen]).reshape(-1, 3, 32, 32))
         arrays.append(np.concatenate([batch["labels"] for batch in chosen]).astype(np.uint8))
     return arrays
+
+
+class ArraysOnly(pickle.Unpickler):
+    """Opens a pickle of Python 2 that holds arrays, lists, dicts, text and numbers, nothing else.
+
+    where: the pickle's name, for the DataError that refuses whatever else it names.
+    """
+
+    # What NumPy wrote for an array, by its name at that time.
+    NEEDED = {("numpy.core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
+
+    def __init__(self, file, where):
+        super().__init__(file, encoding="latin1")
+        self.where = where
+
+    def find_class(self, module, name):
+        if (module, name) not in self.NEEDED:
+            raise DataError(f"{self.where} would run {module}.{name} when it is opened: expected "
+                            "arrays, lists and text alone. Do not open it; remove the file and "
+                            "load again.")
+        return super().find_class(module, name)
 
 
 def _batches_in_archive(path, checksums):
@@ -177,9 +200,9 @@ def _batches_in_archive(path, checksums):
                 name = member.name.rpartition("/")[2]
                 if member.isfile() and name in checksums:
                     contents[name] = archive.extractfile(member).read()
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path} is truncated or not an archive ({error}). "
-                        "Remove it and load again.") from error
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise DataError(f"{path} is truncated or not an archive ({error}): expected a tar archive "
+                        f"of {', '.join(checksums)}. Remove it and load again.") from error
     # In the order of the table, whatever that of the archive is.
     return {name: verified(contents[name], checksum, f"{path}, {name},")
             for name, checksum in checksums.items() if name in contents}

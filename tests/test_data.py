@@ -8,9 +8,11 @@ import http.client
 import io
 import os
 import pickle
+import pickletools
 import struct
 import tarfile
 import types
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,8 @@ from PIL import Image
 from toys import toy_set, toy_split
 
 import apdnn_lite as ap
-from apdnn_lite import _arrays, _files, _sources, data
+from apdnn_lite import _arrays, _files, _sources, data, tables
+from apdnn_lite.experiments import Archive, cli, recipes
 
 DataError = ap.DataError
 PARTS = ("train", "validation", "test")
@@ -623,6 +626,28 @@ def test_torchvision_itself_without_a_network(nowhere, capsys):
         ap.load("mnist", "full")
 
 
+class Python2Pickler(pickle._Pickler):
+    """Writes as Python 2 did, with which CIFAR-10 was made: text and bytes are one kind."""
+
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def save_str(self, text):
+        content = text.encode("latin1") if isinstance(text, str) else text
+        self.write(pickle.BINSTRING + struct.pack("<i", len(content)) + content)
+        self.memoize(text)
+
+    dispatch[str] = dispatch[bytes] = save_str
+
+
+def batch(pixels, labels, name):
+    """One of CIFAR-10's files: a pickle of a dict with the keys that the author's have."""
+    file = io.BytesIO()
+    Python2Pickler(file, protocol=2).dump({
+        "data": pixels, "labels": labels, "batch_label": name,
+        "filenames": [f"{label}_{place}.png" for place, label in enumerate(labels)]})
+    return file.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+
 @pytest.fixture
 def batches(nowhere, monkeypatch):
     """CIFAR-10 in its author's format: 5 × 6 images to train, 4 to test, known to the package."""
@@ -635,21 +660,22 @@ def batches(nowhere, monkeypatch):
         )
         for name in names
     }
-    files = {name: pickle.dumps({"data": pixels, "labels": labels}, protocol=2)
-             for name, (pixels, labels) in arrays.items()}
+    files = {name: batch(*each, name) for name, each in arrays.items()}
     expect(monkeypatch, "cifar10", files, hashlib.md5)
     monkeypatch.setattr(_sources, "VALIDATION_IMAGES", 10)
     return types.SimpleNamespace(root=nowhere / "cache", arrays=arrays, files=files)
 
 
 def pack(files, path, folder="cifar-10-batches-py"):
-    """The files in an archive, the last one first, after a folder and a file that is no part."""
+    """The files in an archive, the last one first, after a folder and files that are no part."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    meta = pickle.dumps({"num_cases_per_batch": 6, "num_vis": 3072, "label_names": data.OBJECTS})
+    others = {"batches.meta": meta, "readme.html": b"<html>"}
     with tarfile.open(path, "w:gz") as archive:
         entry = tarfile.TarInfo(f"{folder}/test_batch")  # a folder of a batch's name is no batch
         entry.type = tarfile.DIRTYPE
         archive.addfile(entry)
-        for name, content in reversed([*files.items(), ("readme.html", b"<html>")]):
+        for name, content in reversed((files | others).items()):
             entry = tarfile.TarInfo(f"{folder}/{name}")
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
@@ -725,9 +751,64 @@ def test_a_part_of_cifar10_is_refused_and_none_of_it_is_not_it(batches, packed):
         batches.files, batches.root / "cifar-10-batches-py")
     with pytest.raises(
         DataError,
-        match="holds only a part of the set: missing data_batch_3, test_batch[.] Complete it",
+        match="holds only a part of the set: missing data_batch_3, test_batch; expected "
+              "data_batch_1, .*, test_batch[.] Complete it, or remove it and load again",
     ):
         ap.load("cifar10", "full")
+
+
+def test_an_archive_of_something_else_is_refused(batches):
+    pack({}, batches.root / "cifar-10-python.tar.gz")
+    with pytest.raises(DataError, match="missing data_batch_1, .*, test_batch; expected"):
+        ap.load("cifar10", "full")
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "archive"])
+def test_a_pickle_that_runs_something_is_refused_even_with_the_right_checksum(
+    batches, packed, monkeypatch
+):
+    trace = batches.root.parent / "trace"
+    files = batches.files | {"data_batch_2": pickle.dumps(Bomb(trace), protocol=2)}
+    expect(monkeypatch, "cifar10", files, hashlib.md5)
+    if packed:
+        pack(files, batches.root / "cifar-10-python.tar.gz")
+    else:
+        put(files, batches.root / "cifar-10-batches-py")
+    with pytest.raises(
+        DataError, match="data_batch_2, would run .*: expected arrays, lists and text alone[.] Do"
+    ):
+        ap.load("cifar10", "full")
+    assert not trace.exists()
+
+
+def test_the_toy_batches_are_written_as_the_authors_are(batches):
+    """By the names that Python 2 and the NumPy of that time wrote, and by no others."""
+    names = {argument for operation, argument, _ in pickletools.genops(
+        batches.files["test_batch"]) if operation.name == "GLOBAL"}
+    assert names == {" ".join(each) for each in _files.ArraysOnly.NEEDED}
+    opened = pickle.loads(batches.files["test_batch"], encoding="bytes")
+    assert set(opened) == {b"data", b"labels", b"batch_label", b"filenames"}
+
+
+def test_the_whole_of_cifar10_s_table_needs_nothing_but_its_archive(
+    batches, monkeypatch, tmp_path, capsys
+):
+    """From the archive to the report, by the commands that a reader types."""
+    pack(batches.files, tmp_path / "sets" / "cifar-10-python.tar.gz")
+    monkeypatch.setenv("APDNN_DATA", str(tmp_path / "sets"))
+    monkeypatch.setattr(_files, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setitem(recipes.FULL_RECIPES, ("cifar10", "resnet20"),
+                        recipes.Recipe(epochs=1, batch_size=10, crop=4, flip=True))
+    folder = ["--folder", str(tmp_path / "records")]
+    assert cli.main(["reproduce", "table1", "--only", "cifar10", "--device", "cpu", *folder]) == 0
+    assert "All 4 are recorded" in capsys.readouterr().out
+    assert cli.main(["report", *folder]) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines() if line.startswith("cifar10 resnet20 ")]
+    assert [row[2] for row in rows] == ["baseline", "fixed", "learned", "generator"]
+    assert {row[-1] for row in rows} == {"1"} and "cifar10" not in out.splitlines()[-1]
+    record = Archive(tmp_path / "records").read(tables.cell("cifar10", "resnet20", "fixed"))
+    assert record["came_out"]["test"]["authorized"]["images"] == 4
 
 
 def test_a_folder_without_a_batch_is_passed_over(batches):
@@ -736,14 +817,28 @@ def test_a_folder_without_a_batch_is_passed_over(batches):
     assert len(ap.load("cifar10", "full").test) == 4
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", None], ids=["empty", "text", "half"])
-def test_a_damaged_archive_is_refused(batches, content):
+def broken_inside(content):
+    """A .gz whose first 20,000 bytes are good, then comes what no compressor writes."""
+    packer = zlib.compressobj(wbits=31)
+    start = packer.compress(gzip.decompress(content)[:20_000])
+    return start + packer.flush(zlib.Z_FULL_FLUSH) + 100 * b"\xff"
+
+
+@pytest.mark.parametrize("damage", [
+    lambda content: b"",
+    lambda content: b"no archive",
+    lambda content: content[:len(content) // 2],
+    broken_inside,
+], ids=["empty", "text", "half", "broken inside"])
+def test_a_damaged_archive_is_refused(batches, damage):
     path = batches.root / "cifar-10-python.tar.gz"
     pack(batches.files, path)
-    path.write_bytes(
-        path.read_bytes()[: len(path.read_bytes()) // 2] if content is None else content
-    )
-    with pytest.raises(DataError, match="cifar-10-python.tar.gz is truncated or not an archive"):
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(
+        DataError,
+        match="(?s)cifar-10-python.tar.gz is truncated or not an archive .*: expected a tar "
+              "archive of data_batch_1, .*, test_batch[.] Remove it and load again[.]",
+    ):
         ap.load("cifar10", "full")
 
 
