@@ -4,6 +4,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 CHAPTER ?=
+SUBMISSIONS ?= submissions
 PYTEST_ARGS ?=
 MODULES ?= losses models transforms evaluate adversarial attacks training data export
 
@@ -13,12 +14,14 @@ READY := $(VENV)/.ready
 VENDOR := _vendor/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint refresh student serve lab bench mutants clean
+.PHONY: help book test lint refresh student assignments grade serve lab bench mutants clean
 
 help:  ## show this list
 	@echo "make book      build the book (45 seconds after the first set-up)"
 	@echo "make serve     show the built book on http://127.0.0.1:$(PORT)  (PORT=8000)"
 	@echo "make student   copies without the solutions: notebooks, HTML, and a zip to hand out"
+	@echo "make assignments   the same copies for grading, and an autograder for each chapter"
+	@echo "make grade     grade what students handed in (SUBMISSIONS=folder)"
 	@echo "make lab       open the chapters in JupyterLab"
 	@echo "make test      lint, then run the unit tests and every notebook (PYTEST_ARGS='-k fixed')"
 	@echo "make lint      check style and spelling alone, in seconds"
@@ -57,6 +60,13 @@ book: $(READY) $(VENDOR)  ## build the HTML
 student: $(READY) $(VENDOR)
 	$(BIN)/python tools/playground.py
 	$(BIN)/python tools/student.py
+
+# The copies again, with the checks as tests for otter-grader, which gives the points.
+assignments: $(READY)
+	$(BIN)/python tools/assignments.py
+
+grade: $(READY)
+	$(BIN)/python tools/assignments.py --grade "$(SUBMISSIONS)"
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -2,6 +2,7 @@
 
 import dis
 import inspect
+from contextlib import contextmanager
 
 from ._checks import describe
 
@@ -30,6 +31,26 @@ def check(answer, test):
         print(f"Not right yet: {reason}" if reason else "Not right yet.")
     else:
         print("Right!")
+
+
+@contextmanager
+def graded(env, answer, names):
+    """What a grader's test runs inside: an AssertionError says why an answer cannot be tried.
+
+    env: the names of a notebook that has run, with their values.
+    answer: the name that the exercise asks for. names: the others that the test reads.
+    """
+    if answer not in env:
+        raise AssertionError(f"Not answered: there is no {answer}. Does its cell end in an error?")
+    if unanswered(env[answer]):
+        raise AssertionError(f"Not answered: {answer} is as it was given.")
+    if missing := [name for name in names if name not in env]:
+        raise AssertionError(f"There is no {', '.join(missing)}, which an earlier cell of the"
+                             " notebook defines. Is that cell gone, or does it end in an error?")
+    try:
+        yield
+    except KeyboardInterrupt:  # of a grader who waits no longer
+        raise AssertionError(f"Interrupted: {answer} took too long.") from None
 
 
 def unanswered(answer):

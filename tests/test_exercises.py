@@ -76,6 +76,40 @@ def test_a_test_is_needed():
         exercises.check(1, 3)
 
 
+# ---- for a grader
+
+@pytest.mark.parametrize("env, message", [
+    ({}, "Not answered: there is no total. Does its cell end in an error?"),
+    ({"total": ...}, "Not answered: total is as it was given."),
+    ({"total": starter, "few": 1}, "Not answered: total is as it was given."),
+    ({"total": right, "few": 1}, "There is no many, which an earlier cell of the notebook defines"),
+    ({"total": right}, "There is no few, many, which an earlier cell"),
+])
+def test_what_cannot_be_graded_says_why(env, message):
+    with pytest.raises(AssertionError) as caught:
+        with exercises.graded(env, "total", ["few", "many"]):
+            raise RuntimeError("tried")
+    assert str(caught.value).startswith(message)
+
+
+def test_what_can_be_graded_is_tried():
+    env = {"total": right, "few": None}
+    with exercises.graded(env, "total", ["few"]):
+        is_sum(env["total"])
+    with pytest.raises(AssertionError, match=r"^1 \+ 2 is 3"):
+        with exercises.graded(env, "total", ["few"]):
+            is_sum(lambda x: x)
+    with pytest.raises(ZeroDivisionError):
+        with exercises.graded(env, "total", ["few"]):
+            is_sum(lambda x: 1 / 0)
+
+
+def test_an_answer_that_never_ends_says_so():
+    with pytest.raises(AssertionError, match="^Interrupted: total took too long.$"):
+        with exercises.graded({"total": right}, "total", []):
+            raise KeyboardInterrupt
+
+
 # ---- the source
 
 def test_the_source_is_the_packages():

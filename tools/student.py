@@ -149,14 +149,19 @@ def build_wheel(folder):
     return next(folder.glob("apdnn_lite-*.whl")).name
 
 
-def write_notebooks(folder, config):
-    """Write the students' notebooks, and what they show or link to, into an empty folder."""
+def write_notebooks(folder, config, change=None):
+    """Write the students' notebooks, and what they show or link to, into an empty folder.
+
+    change: a function of each notebook and its name that changes it before it is written.
+    """
     book = folder / "book"
     book.mkdir(parents=True)
     wheel, text = build_wheel(book), ""
     for path in sorted(BOOK.glob("*.ipynb")):
         notebook = without_solutions(nbformat.read(path, as_version=4), path.name)
         notebook.cells.insert(1, install_cell(wheel, config.get("repository")))
+        if change:
+            change(notebook, path.stem)
         nbformat.write(notebook, book / path.name)
         text += "".join(cell.source for cell in notebook.cells)
     shutil.copytree(BOOK / "_static", book / "_static")
