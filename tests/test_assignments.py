@@ -151,7 +151,7 @@ def autograders(tmp_path_factory):
 def graded(folder, autograders, notebook, **options):
     nbformat.write(notebook, folder / "handed in.ipynb")
     rows = assignments.grade(folder / "handed in.ipynb", autograders, **options)
-    return {row[2]: row[3:] for row in rows}
+    return {row[1]: row[2:] for row in rows}
 
 
 def test_a_right_an_empty_and_a_wrong_answer(tmp_path, autograders):
@@ -227,7 +227,8 @@ def test_a_folder_is_graded(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(assignments, "AUTOGRADERS", tmp_path / "autograders")
     with pytest.raises(SystemExit, match="no notebooks in .*; expected the files that students"):
         assignments.grade_all(tmp_path, 10)
-    (tmp_path / "a.ipynb").write_text("not JSON")
+    (tmp_path / "group").mkdir()
+    (tmp_path / "group" / "a.ipynb").write_text("not JSON")
     nbformat.write(new_notebook(metadata={"otter": {"assignment_name": "../x"}}),
                    tmp_path / "b.ipynb")
     with pytest.raises(SystemExit, match="run `make assignments` first"):
@@ -238,5 +239,6 @@ def test_a_folder_is_graded(tmp_path, monkeypatch, capsys):
     with open(tmp_path / assignments.GRADES, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["reason"].partition(" /")[0] for row in rows] == [
-        "not a notebook that `make assignments` wrote", "there is no autograder"]
-    assert "0 of 0  a.ipynb" in capsys.readouterr().out
+        "there is no autograder", "not a notebook that `make assignments` wrote"]
+    assert [row["notebook"] for row in rows] == ["b.ipynb", "group/a.ipynb"]
+    assert "0 of 0  group/a.ipynb" in capsys.readouterr().out

@@ -184,7 +184,7 @@ def write_autograder(notebook, name, file):
             if check is not None:
                 text = otter_test(label, title, notebook.cells[check].source)
                 (folder / "tests" / f"{label}.py").write_text(text, encoding="utf-8")
-        config = {"assignment_name": name, "show_stdout": True}
+        config = {"assignment_name": name}
         (folder / "otter_config.json").write_text(json.dumps(config), encoding="utf-8")
         file.parent.mkdir(parents=True, exist_ok=True)
         generate(tests_dir=str(folder / "tests"), output_path=str(file),
@@ -192,10 +192,22 @@ def write_autograder(notebook, name, file):
                  no_environment=True)
 
 
+HAND_IN = """
+## To hand in
+
+Each exercise is worth a point when its check says *Right!* Do not change the check: grading uses
+its own copy. Before you hand in, choose *Restart Kernel and Run All Cells* in the menu *Kernel*,
+see that the checks still say what you expect, and save. Hand in the notebook itself, the `.ipynb`
+file.
+"""
+
+
 def make(target):
     """Write the assignments and their autograders into an empty folder."""
     config = yaml.safe_load((student.ROOT / "_config.yml").read_text(encoding="utf-8"))
     student.write_notebooks(target / "notebooks", config, change=mark)
+    with open(target / "notebooks" / "README.md", "a", encoding="utf-8") as file:
+        file.write(HAND_IN)
     student.pack(target / "notebooks", target / ZIP_NAME)
     to_read, unchecked, count = [], [], 0
     for path in sorted((target / "notebooks" / "book").glob("*.ipynb")):
@@ -239,23 +251,22 @@ def reason(case):
 
 
 def grade(submission, autograders, seconds=SECONDS):
-    """The rows of ``grades.csv`` for one notebook that was handed in."""
+    """[chapter, exercise, points, of, reason] of every exercise of a notebook handed in."""
     from otter.api import grade_submission
 
     try:
         name = nbformat.read(submission, as_version=4).metadata["otter"]["assignment_name"]
     except Exception:  # whatever a student may hand in
-        return [[submission.name, "", "", 0, 0, "not a notebook that `make assignments` wrote"]]
+        return [["", "", 0, 0, "not a notebook that `make assignments` wrote"]]
     autograder = autograders / f"{name}.zip"
     if Path(name).name != name or not autograder.is_file():
-        return [[submission.name, name, "", 0, 0, f"there is no autograder {autograder}"]]
+        return [[name, "", 0, 0, f"there is no autograder {autograder}"]]
     with cell_limit(seconds):
         results = grade_submission(str(submission), str(autograder), quiet=True)
     if results.has_catastrophic_failure():
-        return [[submission.name, name, "", 0, 0,
-                 f"otter could not run the notebook: {results.catastrophic_error}"]]
+        return [[name, "", 0, 0, f"otter could not run the notebook: {results.catastrophic_error}"]]
     return [
-        [submission.name, name, label, round(test.score, 3), test.possible,
+        [name, label, round(test.score, 3), test.possible,
          "; ".join(reason(case) for case in test.test_case_results if not case.passed)]
         for label, test in sorted(results.results.items())
     ]
@@ -275,11 +286,12 @@ def grade_all(folder, seconds):
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for path in submissions:
-            rows = grade(path, AUTOGRADERS, seconds)
+            rows = [[path.relative_to(folder).as_posix(), *row]
+                    for row in grade(path, AUTOGRADERS, seconds)]
             table.writerows(rows)
             file.flush()
             print(f"{sum(row[3] for row in rows):g} of {sum(row[4] for row in rows):g}"
-                  f"  {path.relative_to(folder)}", flush=True)
+                  f"  {rows[0][0]}", flush=True)
     print(f"\nThe reasons are in {folder / GRADES}")
 
 
