@@ -3,6 +3,7 @@
 Each folder and file that they use lies in the folder that TINY_WORKER names.
 """
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -29,9 +30,10 @@ def noted(one_epoch):
     """Training that writes down each epoch. Whoever finds the file "die" is killed in a second."""
 
     def noted_epoch(self, bar):
-        if self.history.epochs and (FOLDER / "die").exists():
-            (FOLDER / "die").rename(FOLDER / f"died-{os.getpid()}")
-            os.kill(os.getpid(), KILL)
+        if self.history.epochs:
+            with contextlib.suppress(FileNotFoundError):
+                (FOLDER / "die").rename(FOLDER / f"died-{os.getpid()}")  # one of them finds it
+                os.kill(os.getpid(), KILL)
         row = one_epoch(self, bar)
         with open(FOLDER / "epochs", "a") as file:
             file.write(f"{os.getpid()}\n")

@@ -25,6 +25,8 @@ except ImportError as error:
 
 PATIENCE = 10  # seconds that a scheduler has to answer
 ONE = {"cell": 1}  # what a cell takes of a worker
+FILES = sorted(_files.ASSETS.parent.rglob("*.py"))
+CODE = "".join(path.read_text(encoding="utf-8") for path in FILES)  # as it was loaded
 
 
 def make_missing(address, workers, table, names, archive=None, device="auto", epochs=None,
@@ -46,12 +48,15 @@ def make_missing(address, workers, table, names, archive=None, device="auto", ep
                                 tries, expected, here, resources=ONE, priority=-place)] = name
         progress(f"{len(missing)} cells are handed out")
         for done, future in enumerate(distributed.as_completed(asked), 1):
-            name, error = asked[future], future.exception()
-            progress(f"{done} of {len(asked)}: {name}{' failed' if error else ''}")
-            if error is None:
-                yield keep(table, name, archive, *future.result())
-            else:
+            name = asked[future]
+            try:
+                made = future.result()
+            except Exception as error:  # of the cell, or Dask's, if four workers died of it
+                progress(f"{done} of {len(asked)}: {name} failed")
                 failed.append(f"{name}: {error}")
+            else:
+                progress(f"{done} of {len(asked)}: {name}")
+                yield keep(table, name, archive, *made)
     if failed:
         raise TrainingError(f"{len(failed)} of {len(missing)} cells failed: {'; '.join(failed)}")
 
@@ -96,9 +101,8 @@ def connected(address, workers):
 
 def versions():
     """What must be the same in all processes: the package, down to its code, and torch."""
-    code = b"".join(path.read_bytes() for path in sorted(_files.ASSETS.parent.rglob("*.py")))
-    return (f"apdnn_lite {__version__} with code {_files.sha256_of(code)[:8]} and torch "
-            f"{torch.__version__.partition('+')[0]}")  # with CUDA or without
+    return (f"apdnn_lite {__version__} with code {_files.sha256_of(CODE.encode())[:8]} and "
+            f"torch {torch.__version__.partition('+')[0]}")  # with CUDA or without
 
 
 def same_versions(client):
