@@ -12,7 +12,7 @@ import torch
 from toys import toy_set
 
 from apdnn_lite import TrainingError, _files, data, experiments
-from apdnn_lite.experiments import Archive, cli, cluster, recipes, tables, thief
+from apdnn_lite.experiments import Archive, cli, cluster, provenance, recipes, tables, thief
 from apdnn_lite.experiments import reproduce as again
 
 COLUMN = "fashion_mnist/simple_cnn"
@@ -44,6 +44,8 @@ def own(monkeypatch, tmp_path):
     monkeypatch.setattr(again, "STORED", "simple_cnn")
     monkeypatch.setattr(thief, "PAIRS", (1,))
     monkeypatch.setattr(thief, "SHARES", ())
+    monkeypatch.setattr(thief, "CLIMB", thief.CLIMB | {"steps": 1})
+    monkeypatch.setattr(provenance, "git", lambda *command: None)
     return tmp_path / "records"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from toys import toy_set
 
 from apdnn_lite import DataError, _files, data
-from apdnn_lite.experiments import reproduce, thief
+from apdnn_lite.experiments import provenance, reproduce, thief
 from apdnn_lite.training import Run
 
 FOLDER = Path(os.environ["TINY_WORKER"])
@@ -45,3 +45,5 @@ def noted(one_epoch):
 data.load, Run.one_epoch = load, noted(Run.one_epoch)
 _files.cache_folder = lambda: FOLDER / "cache"
 reproduce.STORED, thief.PAIRS, thief.SHARES = "simple_cnn", (1,), ()
+thief.CLIMB = thief.CLIMB | {"steps": 1}
+provenance.git = lambda *command: None  # which would be asked five times a cell

@@ -90,7 +90,7 @@ def connected(address, workers):
     if address is None:
         threads = max(1, torch.get_num_threads() // whole_number("workers", workers))
         return distributed.Client(n_workers=workers, threads_per_worker=threads, resources=ONE,
-                                  memory_limit=None, dashboard_address=None)
+                                  memory_limit=None, dashboard_address="127.0.0.1:0")
     try:
         return distributed.Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:
