@@ -1,8 +1,8 @@
 """The cells of a table on several workers, by Dask's ``distributed``.
 
 Dask hands each cell to a free worker, and to another one if that worker dies. A worker takes cells,
-one at a time, if it has the resource "cell": ``dask worker ADDRESS --nthreads 4 --resources cell=1``
-trains with four threads, or on the card that it sees. Only the process that asks writes records.
+one at a time, if it has the resource "cell". With ``dask worker ADDRESS --nthreads 4 --resources
+cell=1`` it trains with four threads, or on the card that it sees. Only the asking process writes.
 """
 
 import shutil
