@@ -3,6 +3,7 @@
 Each folder and file that they use lies in the folder that TINY_WORKER names.
 """
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from toys import toy_set
 
 from apdnn_lite import DataError, _files, data
-from apdnn_lite.experiments import reproduce, thief
+from apdnn_lite.experiments import provenance, reproduce, thief
 from apdnn_lite.training import Run
 
 FOLDER = Path(os.environ["TINY_WORKER"])
@@ -29,9 +30,10 @@ def noted(one_epoch):
     """Training that writes down each epoch. Whoever finds the file "die" is killed in a second."""
 
     def noted_epoch(self, bar):
-        if self.history.epochs and (FOLDER / "die").exists():
-            (FOLDER / "die").rename(FOLDER / f"died-{os.getpid()}")
-            os.kill(os.getpid(), KILL)
+        if self.history.epochs:
+            with contextlib.suppress(FileNotFoundError):
+                (FOLDER / "die").rename(FOLDER / f"died-{os.getpid()}")  # one of them finds it
+                os.kill(os.getpid(), KILL)
         row = one_epoch(self, bar)
         with open(FOLDER / "epochs", "a") as file:
             file.write(f"{os.getpid()}\n")
@@ -43,3 +45,5 @@ def noted(one_epoch):
 data.load, Run.one_epoch = load, noted(Run.one_epoch)
 _files.cache_folder = lambda: FOLDER / "cache"
 reproduce.STORED, thief.PAIRS, thief.SHARES = "simple_cnn", (1,), ()
+thief.CLIMB = thief.CLIMB | {"steps": 1}
+provenance.git = lambda *command: None  # which would be asked five times a cell

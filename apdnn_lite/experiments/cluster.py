@@ -1,9 +1,8 @@
 """The cells of a table on several workers, by Dask's ``distributed``.
 
-Dask hands each cell to a worker that is free, and to another one if that worker dies. A worker
-takes cells if it has the resource "cell", one at a time, because torch has one random state for a
-process: ``dask worker ADDRESS --nthreads 4 --resources cell=1``. It trains with as many threads as
-it was given, or on the graphics card that it sees. Only the process that asks writes records.
+Dask hands each cell to a free worker, and to another one if that worker dies. A worker takes cells,
+one at a time, if it has the resource "cell". With ``dask worker ADDRESS --nthreads 4 --resources
+cell=1`` it trains with four threads, or on the card that it sees. Only the asking process writes.
 """
 
 import shutil
@@ -18,6 +17,7 @@ from .records import Archive, archive_of
 from .reproduce import files_of, keep, make_cell, missing_cells, recipe_for
 
 try:
+    import dask
     import distributed
 except ImportError as error:
     raise ImportError("several workers need Dask's distributed, which is not installed: pip "
@@ -25,6 +25,9 @@ except ImportError as error:
 
 PATIENCE = 10  # seconds that a scheduler has to answer
 ONE = {"cell": 1}  # what a cell takes of a worker
+TRIMMED = "distributed.nanny.pre-spawn-environ"  # returning memory at once makes training slow
+FILES = sorted(_files.ASSETS.parent.rglob("*.py"))
+CODE = "".join(path.read_text(encoding="utf-8") for path in FILES)  # as it was loaded
 
 
 def make_missing(address, workers, table, names, archive=None, device="auto", epochs=None,
@@ -46,12 +49,15 @@ def make_missing(address, workers, table, names, archive=None, device="auto", ep
                                 tries, expected, here, resources=ONE, priority=-place)] = name
         progress(f"{len(missing)} cells are handed out")
         for done, future in enumerate(distributed.as_completed(asked), 1):
-            name, error = asked[future], future.exception()
-            progress(f"{done} of {len(asked)}: {name}{' failed' if error else ''}")
-            if error is None:
-                yield keep(table, name, archive, *future.result())
-            else:
+            name = asked[future]
+            try:
+                made = future.result()
+            except Exception as error:  # of the cell, or Dask's, if four workers died of it
+                progress(f"{done} of {len(asked)}: {name} failed")
                 failed.append(f"{name}: {error}")
+            else:
+                progress(f"{done} of {len(asked)}: {name}")
+                yield keep(table, name, archive, *made)
     if failed:
         raise TrainingError(f"{len(failed)} of {len(missing)} cells failed: {'; '.join(failed)}")
 
@@ -60,8 +66,7 @@ def cell(table, name, files, device, recipe, draws, tries, expected, here):
     """At a worker: run one cell; returns its record, and the bytes of its weight file or None.
 
     files: what the process that asks has of the cell; expected: its :func:`versions`; here: whether
-    it is on the same machine. What a worker that died has done, whole epochs and attacks, is in the
-    user's cache, and is not done again where the next worker reads the same.
+    it is on this machine. Finished epochs and attacks stay in the user's cache if a worker dies.
     """
     if (found := versions()) != expected:  # it came after the others were asked
         raise ValueError(f"a worker has {found}, expected {expected}")
@@ -84,8 +89,9 @@ def connected(address, workers):
     """A Dask client of the scheduler at an address, or of processes of this machine."""
     if address is None:
         threads = max(1, torch.get_num_threads() // whole_number("workers", workers))
-        return distributed.Client(n_workers=workers, threads_per_worker=threads, resources=ONE,
-                                  memory_limit=None, dashboard_address=None)
+        with dask.config.set({f"{TRIMMED}.MALLOC_TRIM_THRESHOLD_": None}):
+            return distributed.Client(n_workers=workers, threads_per_worker=threads, resources=ONE,
+                                      memory_limit=None, dashboard_address="127.0.0.1:0")
     try:
         return distributed.Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:
@@ -96,9 +102,8 @@ def connected(address, workers):
 
 def versions():
     """What must be the same in all processes: the package, down to its code, and torch."""
-    code = b"".join(path.read_bytes() for path in sorted(_files.ASSETS.parent.rglob("*.py")))
-    return (f"apdnn_lite {__version__} with code {_files.sha256_of(code)[:8]} and torch "
-            f"{torch.__version__.partition('+')[0]}")  # with CUDA or without
+    return (f"apdnn_lite {__version__} with code {_files.sha256_of(CODE.encode())[:8]} and "
+            f"torch {torch.__version__.partition('+')[0]}")  # with CUDA or without
 
 
 def same_versions(client):
