@@ -3,21 +3,29 @@
 - In a DataFrame, a column of numbers is set flush right with its heading, and a column of words
   flush left. Pandas sets every heading right, and the theme every cell left.
 - Outputs come as a program writes them: an apostrophe is curled, a hyphen before a number becomes a
-  minus sign, and "λ = 0.1" or "owner 2" is not broken between two lines.
-- A formula keeps the punctuation mark that follows it on its own line.
+  minus sign, and "λ = 0.1", "owner 2" or "86–88" is not broken between two lines.
+- A heading such as "E_p" gets its letter below the line.
+- In a table of :class:`~apdnn_lite.figures.Table`, a cell that holds a sentence may wrap.
+- A formula keeps the parenthesis before it, and the marks that follow it, on its own line.
 - The link of a solution's title does not begin with a space, which would be underlined.
 - A page with a table or a formula that can be wider than a phone gets the script that says so.
 """
 
 import re
 
-TABLE = re.compile(r'(?:<style scoped>.*?</style>\s*)?(<table [^>]*class="dataframe.*?</table>)', re.S)
+TABLE = re.compile(
+    r'(?:<style scoped>.*?</style>\s*)?(<table [^>]*class="dataframe.*?</table>)', re.S
+)
 ROW = re.compile(r"<tr[^>]*>(.*?)</tr>", re.S)
 CELL = re.compile(r"<(t[hd])([^>]*)>(.*?)</\1>", re.S)
 # "12", "−0.5", "1.2e-05", "94.0%", "3 of 3", "42.0%, 48.0%", "85 (84–86)", "5.2 ± 2.3", "86–88 ●"
 NUMBER = re.compile(r"[+\-−±<>≤≥~]?\s?\d(?:[\d\s.,:;%/()–−±+●×-]|of|to|e[+-]?|dB)*")
+LONG = re.compile(r"<td>(?=[^<]{41})")
+INDEX = re.compile(r"\b([Eq])_([a-z])\b")
 FORMULA = re.compile(
-    r'(<span class="math notranslate nohighlight">\\\((?:(?!\\\)).)*\\\)</span>[.,;:!?)”’]+)', re.S
+    r'([(“‘]?)(<span class="math notranslate nohighlight">\\\((?:(?!\\\)).)*\\\)</span>)'
+    r"([.,;:!?)”’]*)",
+    re.S,
 )
 SOLUTION = re.compile(r'(<p class="admonition-title">Solution to)(<a [^>]*>)\s+')
 WIDE = ('class="dataframe', 'class="table', 'class="math notranslate nohighlight" id', "<mjx-")
@@ -30,7 +38,8 @@ def text_of(cell):
 def are_numbers(texts):
     """Whether at least half of these are numbers; a dash or nothing says that there is none."""
     given = [text for text in texts if text not in ("", "–", "—")]
-    return bool(given) and 2 * sum(NUMBER.fullmatch(text) is not None for text in given) >= len(given)
+    numbers = [text for text in given if NUMBER.fullmatch(text)]
+    return bool(given) and 2 * len(numbers) >= len(given)
 
 
 def mend_text(text):
@@ -39,6 +48,8 @@ def mend_text(text):
     text = re.sub(r"(?<![\w−-])-(?=\d)", "−", text)
     text = re.sub(r" ([=±]) (?=\S)", "\u00a0\\1\u00a0", text)
     text = re.sub(r"(?<=\d) (of|to) (?=\d)", "\u00a0\\1\u00a0", text)
+    text = re.sub(r"(?<=\w)-(?=\d)", "-\u2060", text).replace(" ●", "\u00a0●")
+    text = re.sub(r"(?<=\d)–(?=\d)", "\u2060–\u2060", text)
     return re.sub(r"(?<=[^\s,;]) (?=\d)", "\u00a0", text)
 
 
@@ -62,6 +73,8 @@ def mend_table(table):
                 attributes += ' class="number"'
             parts = re.split(r"(<[^>]*>)", content)
             parts[::2] = map(mend_text, parts[::2])
+            if tag == "th":
+                parts[::2] = (INDEX.sub(r"<i>\1</i><sub>\2</sub>", part) for part in parts[::2])
             return f"<{tag}{attributes}>{''.join(parts)}</{tag}>"
 
         return "<tr>" + CELL.sub(mend_cell, match[1]) + "</tr>"
@@ -69,10 +82,16 @@ def mend_table(table):
     return ROW.sub(mend_row, table)
 
 
+def keep_together(match):
+    before, formula, after = match.groups()
+    return f'<span class="together">{match[0]}</span>' if before or after else formula
+
+
 def mend(body):
     """The body of a page, typeset."""
     body = TABLE.sub(lambda match: mend_table(match[1]), body)
-    body = FORMULA.sub(r'<span class="together">\1</span>', body)
+    body = LONG.sub('<td class="long">', body)
+    body = FORMULA.sub(keep_together, body)
     body = SOLUTION.sub(r"\1 \2", body)
     # "ε = 0.1" in running text
     return re.sub(r"([α-ωΑ-Ω]) = (?=[\d−])", "\\1\u00a0=\u00a0", body)
