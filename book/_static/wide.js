@@ -46,6 +46,8 @@
   }
 
   addEventListener("resize", again);
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", again);
+  else again();
   addEventListener("load", () => {
     again();
     window.MathJax?.startup?.promise?.then(again);
