@@ -59,13 +59,14 @@ export function showGallery() {
   store.shown.forEach((index, i) => {
     const card = $("gallery").children[i];
     const { raw, processed, change, yours } = card.tiles;
-    const label = store.labels[index];
-    card.dataset.about = `Image ${index}, ${className(label)}`;
-    card.querySelector(".pg-true").textContent = className(label);
+    const label = store.blind ? null : store.labels[index];
+    const title = store.blind ? `image ${index}` : className(label);
+    card.dataset.about = store.blind ? title : `Image ${index}, ${title}`;
+    card.querySelector(".pg-true").textContent = title;
     raw.update(image(index), network.raw.logits.get(index), label);
     processed.update(network.authorized.processed.get(index), network.authorized.logits.get(index), label);
     change.update(changes[i]?.map((value) => value / limit), null, label, changes[i] ? "" : "…");
-    yours.update(unlock(image(index), store.signs, store.sigma, network.clip), store.yours.logits.get(index), label);
+    yours.update(unlock(image(index), store, network.clip), store.yours.logits.get(index), label);
   });
   $("scale").textContent = limit > 1e-3
     ? `Change: the owner's perturbation, amplified ${(1 / limit).toFixed(0)} times. Blue is darker, red brighter; full color is ±${limit.toFixed(3)} of the range from black to white.`

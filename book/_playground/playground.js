@@ -3,6 +3,7 @@
  * for the curious.
  */
 
+import { CLIMB, openInside, scoreAndGradient } from "./climb.js";
 import { build } from "./controls.js";
 import { Engine } from "./engine.js";
 import { others } from "./gallery.js";
@@ -85,14 +86,27 @@ const api = {
     return indices.map((_, i) => Array.from(logits.subarray(i * classes, (i + 1) * classes)));
   },
 
-  /** The present key: one number a pixel, −σ, 0 or σ. */
-  key: () => Array.from(store.signs, (sign) => store.sigma * sign),
+  CLIMB,
+
+  /** The thief's score of a network's answers to images with a perturbation, and its gradient: {score, gradient}. */
+  async gradient(name, indices, delta) {
+    await load(name);
+    await openInside(name);
+    const { score, gradient } = await scoreAndGradient(name, indices, delta, 1);
+    return { score, gradient: Array.from(gradient) };
+  },
+
+  /** The present key: what is added to each pixel, without the clipping of some owners. */
+  key: () => Array.from(store.signs, (sign) => store.sigma * sign + store.brightness),
 
   /** What the page shows: the network's name, [correct, count] for each kind of input, and all tries. */
   shown() {
     const pair = (answers) => [answers.correct(store.labels), answers.count];
     const { authorized, raw, tries } = present();
-    const accuracies = [...tries.values()].map(({ accuracy }) => accuracy);
-    return { network: store.network, authorized: pair(authorized), unauthorized: pair(raw), yours: pair(store.yours), tries: accuracies };
+    const each = (what) => [...tries.values()].map((one) => one[what]);
+    return {
+      network: store.network, authorized: pair(authorized), unauthorized: pair(raw), yours: pair(store.yours),
+      tries: each("accuracy"), scores: each("score"),
+    };
   },
 };
