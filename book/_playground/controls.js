@@ -2,6 +2,7 @@
 
 import { buildGallery, others } from "./gallery.js";
 import { Grid } from "./grid.js";
+import { buildInside } from "./inside.js";
 import { buildKey, drawKey } from "./key.js";
 import { measure } from "./measure.js";
 import { choose, chooseOwn } from "./networks.js";
@@ -9,7 +10,9 @@ import { $, brushesOf, ERASERS, fail, when } from "./page.js";
 import { answerPicture, buildAnswers, readPicture } from "./picture.js";
 import { gray } from "./pictures.js";
 import { showTries } from "./scores.js";
+import { buildShare } from "./share.js";
 import { image, side, size, store } from "./store.js";
+import { buildMissions } from "./tasks.js";
 import { buildThief } from "./thief.js";
 
 /** A file input forgets its file once that is taken: the same name may be chosen again, with other content. */
@@ -31,6 +34,9 @@ export function build() {
   });
   buildKey();
   buildThief();
+  buildInside();
+  buildMissions();
+  buildShare();
   buildPicture();
   drawKey();
   whenFile("own", chooseOwn);

@@ -112,3 +112,16 @@ export function curve(canvas, steps, total, style) {
   line("accuracy", "#56B4E9", []);
   line("score", "#D55E00", [6, 3]);
 }
+
+/** Feature maps beside and below each other, white where a map has its most. maps: how many of height × width. */
+export function mosaic(canvas, data, maps, height, width, most) {
+  const columns = Math.ceil(Math.sqrt(maps));
+  canvas.width = columns * (width + 1) - 1;
+  canvas.height = Math.ceil(maps / columns) * (height + 1) - 1;
+  const context = canvas.getContext("2d");
+  for (let map = 0; map < maps; map++) {
+    const picture = context.createImageData(width, height);
+    for (let i = 0; i < height * width; i++) picture.data.set([...gray(Math.sqrt(Math.max(0, data[map * height * width + i]) / (most || 1))), 255], 4 * i);
+    context.putImageData(picture, (map % columns) * (width + 1), Math.floor(map / columns) * (height + 1));
+  }
+}

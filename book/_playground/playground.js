@@ -8,6 +8,7 @@ import { build } from "./controls.js";
 import { Engine } from "./engine.js";
 import { others } from "./gallery.js";
 import { gather } from "./keys.js";
+import { fromAddress } from "./link.js";
 import { choose, LIMIT, load, register } from "./networks.js";
 import { megabytes } from "./numbers.js";
 import { $ } from "./page.js";
@@ -17,12 +18,14 @@ import { image, present, size, store } from "./store.js";
 export async function start(folder) {
   const engine = new Engine();
   Object.assign(store, { folder, engine });
+  let asked = null; // by the address
   store.networks.clear();
   $("network").replaceChildren();
   try {
     const contents = JSON.parse(new TextDecoder().decode(await engine.file(`${folder}playground.json`)));
     store.contents = contents;
-    const first = contents.networks.find((network) => network.name === "fixed");
+    asked = { network: "fixed", ...fromAddress(location.search, contents.networks.map(({ name }) => name)) };
+    const first = contents.networks.find((network) => network.name === asked.network);
     const binary = Object.entries(contents.engine).find(([name]) => name.endsWith(".wasm"))[1];
     const progress = progressOf(binary.bytes + contents.images.bytes + first.bytes);
     await engine.start(new URL("../vendor/onnxruntime/", folder).href, progress);
@@ -31,14 +34,14 @@ export async function start(folder) {
     store.images = Float32Array.from(bytes.subarray(0, pixels), (value) => value / 255);
     store.labels = bytes.slice(pixels);
     register();
-    await load("fixed", progress);
+    await load(asked.network, progress);
   } catch (error) {
     engine.close();
     $("loading").hidden = true;
     throw error;
   }
-  store.sigma = store.contents.sigma;
-  store.p = store.contents.p;
+  const { network, ...key } = asked;
+  Object.assign(store, { sigma: store.contents.sigma, p: store.contents.p, ...key });
   for (const part of document.querySelectorAll("[data-pg]")) part.hidden = false;
   build();
   window.playground = api;
@@ -47,7 +50,7 @@ export async function start(folder) {
   const focused = $("start").contains(document.activeElement);
   $("start").hidden = true;
   if (focused) $("network").focus({ preventScroll: true });
-  await choose("fixed");
+  await choose(network);
 }
 
 function progressOf(total) {

@@ -15,7 +15,7 @@ function details(answers, what) {
   const [low, high] = interval(correct, count).map((share) => (100 * share).toFixed(0));
   const counted = `${correct} of ${count}${count < all ? " so far" : ""}<span class="pg-interval">, 95%: ${low}–${high}</span>`;
   if (what !== "yours") return counted;
-  const score = `thief's score ${information([...answers.logits.values()]).toFixed(2)}`;
+  const score = `<span class="pg-score">thief's score ${information([...answers.logits.values()]).toFixed(2)}</span>`;
   return store.blind ? score : `${counted}<br>${score}`;
 }
 

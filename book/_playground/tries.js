@@ -24,6 +24,13 @@ export function describe({ sigma, p, seed, draw, edited, signs, brightness = 0, 
   return { group, name, id: `${group}: ${edited && !found ? Array.from(signs).join("") : name}` };
 }
 
+/** How a key was found: guess, by hand, brightness, or what another attack is called. */
+export function kindOf({ edited, found, brightness, signs }) {
+  if (brightness && !Array.from(signs).some(Boolean)) return "brightness";
+  if (found) return found.what;
+  return edited || brightness ? "by hand" : "guess";
+}
+
 /** Adds a try to a Map of tries. One that is made again counts once. score: the thief's own, in nats. */
 export function keep(tries, key, accuracy, score = 0) {
   const { id, group, name } = describe(key);
