@@ -1,5 +1,6 @@
 /** What the reader can move, press, draw and choose. */
 
+import { buildAdversarial } from "./adversarial.js";
 import { buildGallery, others } from "./gallery.js";
 import { Grid } from "./grid.js";
 import { buildInside } from "./inside.js";
@@ -35,6 +36,7 @@ export function build() {
   buildKey();
   buildThief();
   buildInside();
+  buildAdversarial();
   buildMissions();
   buildShare();
   buildPicture();

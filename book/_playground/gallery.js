@@ -7,7 +7,8 @@ import { blueWhiteRed, gray, paint } from "./pictures.js";
 import { className, image, present, side, size, store } from "./store.js";
 
 const SHOWN = 8;
-const KINDS = { raw: ["raw", gray], processed: ["processed", gray], change: ["change", blueWhiteRed], yours: ["your key", gray] };
+const IN_A_CARD = ["raw", "processed", "change", "yours"];
+const KINDS = { raw: ["raw", gray], processed: ["processed", gray], change: ["change", blueWhiteRed], yours: ["your key", gray], attacked: ["attacked", gray] };
 
 /** A picture with a caption. update() takes what to show, and the logits if there was an answer; label null: not known. */
 export function tile(kind) {
@@ -37,7 +38,7 @@ export function buildGallery() {
     const card = document.createElement("article");
     card.className = "pg-card";
     card.innerHTML = '<p class="pg-true"></p><div class="pg-tiles"></div>';
-    card.tiles = Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, tile(kind)]));
+    card.tiles = Object.fromEntries(IN_A_CARD.map((kind) => [kind, tile(kind)]));
     card.querySelector(".pg-tiles").append(...Object.values(card.tiles));
     return card;
   });

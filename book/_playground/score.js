@@ -35,7 +35,12 @@ export function informationSlope(answers) {
   }));
 }
 
-/** The gradient of the cross-entropy of each image in its logits: q, minus 1 at the true class. */
+/** The gradient of the cross-entropy of each image in its logits: q, minus 1 at the true class. There it is minus the rest, which is not rounded to 0. */
 export function crossEntropySlope(answers, labels) {
-  return Float32Array.from(answers.flatMap((logits, i) => logSoftmax(logits).map((log, k) => Math.exp(log) - (k === labels[i]))));
+  return Float32Array.from(answers.flatMap((logits, i) => {
+    const q = logSoftmax(logits).map(Math.exp);
+    q[labels[i]] = 0;
+    q[labels[i]] = -q.reduce((sum, value) => sum + value, 0);
+    return q;
+  }));
 }

@@ -6,7 +6,7 @@ import { $, when } from "./page.js";
 import { present, store } from "./store.js";
 import { describe } from "./tries.js";
 
-const [TILE, GAP, TEXT] = [112, 14, 15]; // in points of the picture
+const [TILE, GAP, TEXT] = [112, 14, 16]; // in points of the picture
 
 const address = () => toAddress({ ...store, own: present().own });
 

@@ -52,6 +52,7 @@ function lineup(say) {
     if (chosen < 0) say("Put one of the three keys on the grid first.");
     else if (chosen !== owners) say(`No, key ${LETTERS[chosen]} is another one's.`);
     else {
+      say("");
       found = true;
       check();
     }
