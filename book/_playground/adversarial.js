@@ -106,6 +106,7 @@ export function buildAdversarial() {
     showEpsilon();
     refresh();
   });
-  document.addEventListener("pg-measured", refresh);
+  document.addEventListener("pg-measured", () => store.trying || refresh()); // not after each of twenty keys,
+  document.addEventListener("pg-idle", refresh); // but after the last one
   showEpsilon();
 }

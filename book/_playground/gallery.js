@@ -14,7 +14,7 @@ const KINDS = { raw: ["raw", gray], processed: ["processed", gray], change: ["ch
 export function tile(kind) {
   const [name, color] = KINDS[kind];
   const figure = Object.assign(document.createElement("div"), { className: "pg-tile" });
-  figure.innerHTML = `<canvas role="img"></canvas><span class="pg-kind">${name}</span><span class="pg-answer"></span>`;
+  figure.innerHTML = `<canvas role="img" aria-label="${name}"></canvas><span class="pg-kind">${name}</span><span class="pg-answer"></span>`;
   const [canvas, answer] = [figure.querySelector("canvas"), figure.querySelector(".pg-answer")];
   figure.update = (values, logits, label, note = "…") => {
     paint(canvas, values ?? new Float32Array(size()), side(), color);

@@ -79,7 +79,7 @@ function check() {
   const chosen = pick(new Map(tries.filter(({ kind }) => kind === "guess").map((each, i) => [i, each])));
   const isPick = chosen !== null && describe(chosen.key).id === describe(store).id;
   const state = { network: store.network, kind: kindOf(store), accuracy, blind: store.blind, isPick, tries, found };
-  $("mission-said").textContent = "";
+  if (!store.trying) $("mission-said").textContent = ""; // twenty keys would hide what one of them did
   for (const mission of MISSIONS) {
     if (done.has(mission.id) || (accuracy === null && !mission.lineup) || !mission.done(state)) continue;
     done.add(mission.id);

@@ -32,6 +32,7 @@ async function working(work) {
   store.trying = false;
   for (const id of STARTERS) enable($(id), true);
   enable($("stop"), false);
+  document.dispatchEvent(new CustomEvent("pg-idle")); // for what waited until all this was over
 }
 
 /** One pair of a raw and a processed image tells a universal perturbation: it is their difference. */
