@@ -54,7 +54,7 @@ ORDER = """
     _checks _source _files _torchvision _machine _state _statistics _settings _augment _checkpoint
     _history _graph _task _arrays _pictures _sources _grid _table
     data transforms models losses _network evaluate training adversarial attacks figures
-    widgets playground export exercises quizzes
+    widgets playground export _backward exercises quizzes
     prior.networks prior.weights prior.activations prior.poison prior.frontier prior.locks
     prior.ckks prior.__init__
     beyond.labels beyond.thieves beyond.mended beyond.memory beyond.blockwise beyond.channels

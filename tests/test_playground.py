@@ -59,8 +59,8 @@ def wait(page):
 @pytest.fixture
 def play(open_page):
     """A function that opens the page, loads the first network and waits until it is measured."""
-    def play_it(**options):
-        page = open_page(PAGE, **options)
+    def play_it(query="", **options):
+        page = open_page(PAGE + query, **options)
         page.locator("#pg-load").click()
         page.wait_for_function("window.playground")
         wait(page)
@@ -184,6 +184,109 @@ def test_twenty_tries_can_be_stopped_and_forgotten(play):
     assert page.locator("#pg-groups").is_hidden()
 
 
+# ---- the thief's tools
+
+def test_the_thiefs_tools_are_those_of_the_package(play):
+    page = play()
+    net, owner = trained("fixed")
+    page.locator("#pg-clear").click()
+    page.locator("#pg-brightness").fill("-0.1")
+    shown = wait(page)
+    darker = ap.attacks.brightness(net, TEST.images, [-0.1])
+    assert near(shown["yours"], count(net, darker.transforms[0]))
+    assert shown["scores"][-1] == pytest.approx(darker.scores[0], abs=1e-3)
+    assert f"thief's score {darker.scores[0]:.2f}" in page.locator("#pg-yours").inner_text()
+
+    page.locator("#pg-pair").click()
+    shown = wait(page)
+    taken = as_transform(page.evaluate("playground.key()"))
+    assert torch.allclose(taken.delta, owner.key, atol=1e-6)
+    assert near(shown["yours"], count(net, owner))
+    page.locator("#pg-forget").click()
+
+    torch.manual_seed(0)
+    delta = (0.03 * torch.randn(1, 28, 28)).double().requires_grad_(True)
+    found = page.evaluate(
+        "delta => playground.gradient('fixed', [...Array(32).keys()], delta)",
+        delta.flatten().tolist(),
+    )
+    exact = trained("fixed")[0].double()  # which float32 comes near, but for a ReLU here or there
+    score = ap.attacks.information(exact(TEST.images[:32].double() + delta))
+    expected = torch.autograd.grad(score, [delta])[0].flatten()
+    assert found["score"] == pytest.approx(score.item(), abs=1e-4)
+    assert (torch.tensor(found["gradient"]) - expected).norm() < 0.02 * expected.norm()
+
+    page.evaluate("playground.CLIMB.batch = 32")
+    page.locator("#pg-climb").click()
+    page.locator("#pg-stop[aria-disabled=true]").wait_for(timeout=300_000)
+    shown = wait(page)
+    climbed = as_transform(page.evaluate("playground.key()"))
+    record = ap.records("fashion_mnist", "resnet20", "fixed", SHIPPED["size"], attacks=True)[0]
+    recorded = record["came_out"]["climb"]
+    assert shown["yours"][0] / 256 > min(recorded["accuracies"]) - 0.1, "as far as a climb there"
+    assert near(shown["yours"], count(net, climbed))
+    assert page.locator("#pg-climb-state").inner_text().startswith("20 steps: the score went from")
+    assert "climbing: 1 key tried on 256 images each" in page.locator("#pg-tries").inner_text()
+
+    page.locator("#pg-draw-key").click()
+    guess = wait(page)["yours"]
+    page.locator("#pg-use-pick").click()
+    assert wait(page)["yours"] == shown["yours"] != guess, "the climb has the highest score"
+    assert page.problems == []
+
+
+def test_missions_the_inside_and_what_can_be_taken_away(play, tmp_path):
+    page = play("?network=mended&sigma=0.05&seed=3&key=2&brightness=0.025")
+    net, owner = trained("mended")
+    guesses = ap.attacks.input_only(net, TEST.images[:2], 0.05, P, draws=3, seed=3)
+    key = as_transform(page.evaluate("playground.key()"))
+    assert wait(page)["network"] == "mended"
+    assert torch.allclose(key.delta, guesses.transforms[2].key + 0.025, atol=1e-6)
+
+    page.locator("#pg-look").click()
+    page.locator("#pg-layer").select_option("stage 2")
+    first = TEST.images[:1]
+    with torch.no_grad():
+        maps = [net.stage2(net.stage1(torch.relu(net.bn(net.conv(net.normalize(each))))))
+                for each in (first, owner(first), key(first))]
+        ours, yours = ((each - maps[0]).norm() / maps[0].norm() for each in maps[1:])
+    page.locator("#pg-inside-state").filter(has_text=(
+        f"32 maps of 14×14 pixels, for the first image above (ankle boot). The maps of the "
+        f"processed image differ from the raw ones by {100 * ours:.0f}%, those with your key by "
+        f"{100 * yours:.0f}%."
+    )).wait_for()
+
+    with page.expect_download() as download:
+        page.locator("#pg-save").click()
+    download.value.save_as(tmp_path / "saved.png")
+    picture = np.asarray(Image.open(tmp_path / "saved.png").convert("L"))
+    tile = picture[88:200, 14:126][2::4, 2::4]  # of the first image: each pixel is four wide
+    assert np.abs(tile - 255 * first[0, 0].numpy()).max() <= 1
+
+    page.locator("#pg-missions details").nth(5).locator("summary").click()
+    says = page.get_by_role("button", name="The key on the grid is the owner's")
+    for letter in "ABC":
+        page.get_by_role("button", name=f"Put key {letter} on the grid").click()
+        right = wait(page)["yours"]
+        says.click()
+        if near(right, count(net, owner)):
+            break
+        page.locator("#pg-missions").get_by_text(f"No, key {letter} is another one's.").wait_for()
+    said = page.locator("#pg-mission-said").inner_text()
+    assert said == "Mission done: “Which key is the owner's?”."
+    assert page.evaluate("localStorage.getItem('playground-missions')") == '["owner"]'
+    assert "1 of 7 missions done" in page.locator("#pg-missions-done").inner_text()
+
+    page.locator("#pg-blind").check()
+    page.locator("#pg-draw-key").click()
+    wait(page)
+    told = page.locator(".bd-article").inner_text()
+    assert "hidden" in page.locator("#pg-yours").inner_text() and "score" in told
+    assert "✓" not in page.locator("#pg-gallery").inner_text()
+    assert "ankle boot" not in page.locator("#pg-gallery .pg-true").all_inner_texts()
+    assert page.problems == []
+
+
 # ---- by hand
 
 def test_a_key_and_a_picture_drawn_by_hand_an_upload_and_an_own_network(play, tmp_path):
@@ -289,22 +392,31 @@ def test_a_finger_draws_on_a_phone(play):
     assert wait(page)["yours"][1] == 256 and page.problems == []
 
 
-@pytest.mark.parametrize(
-    "theme, width",
-    [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390), ("light", 320), ("dark", 320)],
-)
-def test_it_fits_the_screen_and_axe_finds_nothing(theme, width, play):
+@pytest.mark.parametrize("width", [1280, 390, 320])
+def test_it_fits_the_screen_and_axe_finds_nothing(width, play):
     page = play(
         viewport={"width": width, "height": 800},
-        color_scheme=theme,
         reduced_motion="reduce",
         has_touch=width < 400,
     )
-    page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    if not AXE.is_file():
-        pytest.skip("axe-core is not there: run `python tools/vendor.py`")
-    assert violations(page) == []
+    page.evaluate("""() => {
+        for (const each of document.querySelectorAll("#pg-missions details")) each.open = true;
+        const shy = ".bd-article [data-pg] [hidden]:not([role=alert])"; // until a button is pressed
+        for (const each of document.querySelectorAll(shy)) each.hidden = false;
+    }""")
+    for theme in ("light", "dark"):
+        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if not AXE.is_file():
+            pytest.skip("axe-core is not there: run `python tools/vendor.py`")
+        assert violations(page) == [], theme
+    page.evaluate("document.querySelector('#pg-sigma').scrollIntoView({block: 'center'})")
+    page.mouse.wheel(0, page.locator("#pg-sigma").bounding_box()["y"] - 280)
+    slider, card = (page.locator(each).first.bounding_box() for each in ("#pg-sigma", ".pg-card"))
+    board = page.locator(".pg-board").bounding_box()
+    assert card["y"] + card["height"] - slider["y"] < 800 - board["y"] - board["height"], (
+        "σ and the pictures that it changes are on one screen, below the board"
+    )
 
 
 def test_it_can_be_used_by_keyboard_alone(open_page):
@@ -314,7 +426,7 @@ def test_it_can_be_used_by_keyboard_alone(open_page):
     page.wait_for_function("document.activeElement?.id === 'pg-network'")
     wait(page)
     reached = []
-    for _ in range(40):
+    for _ in range(70):
         page.keyboard.press("Tab")
         reached.append(
             page.evaluate(
@@ -334,16 +446,31 @@ def test_it_can_be_used_by_keyboard_alone(open_page):
     assert [
         each
         for each in (
-            "pg-others",
-            "pg-key",
             "pg-sigma",
+            "pg-brightness",
+            "pg-others",
+            "pg-link",
+            "pg-save",
+            "pg-key",
             "pg-p",
             "pg-seed",
             "pg-draw",
             "pg-draw-key",
             "pg-clear",
             "pg-twenty",
+            "pg-shifts",
+            "pg-climb",
+            "pg-pair",
+            "pg-stop",
+            "pg-blind",
+            "pg-use-pick",
             "pg-forget",
+            "pg-look",
+            "pg-layer",
+            "pg-attack",
+            "pg-method",
+            "pg-epsilon",
+            "pg-missions-again",
             "pg-picture",
             "pg-upload",
             "pg-invert",

@@ -21,6 +21,8 @@ SIZE = "full"  # the data set the networks were trained on: "mini" or "full"
 DATASET, NETWORK, SEED = "fashion_mnist", "resnet20", 0
 TRANSFORMS = ("baseline", "fixed", "learned", "generator", "mended")
 MENDED = "unlikelihood-keys"  # the fixed key again, with the lock that the last part mends
+# The layers whose feature maps can be seen: each ends with this ReLU of the network, from 0 on.
+LAYERS = {"first convolution": 0, "stage 1": 6, "stage 2": 12, "stage 3": 18}
 IMAGES = 256   # of the mini test set, its first ones; they come in no order of classes
 
 
@@ -70,6 +72,25 @@ def sizes(path):
     return {"bytes": len(content), "compressed": len(gzip.compress(content))}
 
 
+def write_inside(path):
+    """Write beside a network what the page appends to it to see inside; returns what it is told.
+
+    That is the backward pass, for climbing, and the names of the layers that become outputs. The
+    weights are those of the network's own file, so that this one is small.
+    """
+    import onnx
+
+    from apdnn_lite._backward import inside
+
+    model = onnx.load(path)
+    relus = [node.output[0] for node in model.graph.node if node.op_type == "Relu"]
+    layers = {name: relus[place] for name, place in LAYERS.items()}
+    target = path.with_suffix(".inside.bin")
+    target.write_bytes(inside(model, layers.values()).SerializeToString())
+    outputs = [{"name": name, "output": output} for name, output in layers.items()]
+    return {"file": target.name, "layers": outputs, **sizes(target)}
+
+
 def main():
     if not ENGINE.is_dir():
         sys.exit("playground: onnxruntime-web is missing. Run `python tools/vendor.py` first.")
@@ -106,6 +127,7 @@ def main():
                 "file": path.name,
                 "clip": owner is not None and owner.clip,
                 "recorded": recorded(transform)["came_out"]["test"],
+                "inside": write_inside(path),
                 **sizes(path),
             }
         )

@@ -11,6 +11,7 @@ export class Engine {
   #folder = null; // of onnxruntime-web
   #sources = new Map(); // of the networks that were loaded, by name
   #loaded = new Set(); // those that the present worker has
+  #insides = new Set(); // those whose inside it has
 
   #start() {
     this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
@@ -48,6 +49,7 @@ export class Engine {
     this.#worker?.terminate();
     this.#worker = null;
     this.#loaded.clear();
+    this.#insides.clear();
     for (const call of this.#waiting.values()) {
       clearTimeout(call.timer);
       call.reject(error);
@@ -104,6 +106,26 @@ export class Engine {
       await this.load(name, source, expected, { limit });
     }
     return this.#call("run", { name, pixels, shape, authorized }, { limit });
+  }
+
+  /** Loads the inside of a network: source holds the addresses of its file and of the fragment that completes it. */
+  async open(name, source, onProgress) {
+    if (this.#insides.has(name)) return;
+    await this.#call("inside", { name, ...source }, { onProgress });
+    this.#insides.add(name);
+  }
+
+  /**
+   * The gradient in the pixels of a function of the logits; the inside must be loaded.
+   * @param {Float32Array} slopes of that function in the logits, n·K of them
+   */
+  gradient(name, pixels, shape, slopes) {
+    return this.#call("gradient", { name, pixels, shape, slopes });
+  }
+
+  /** What a layer makes of pixels, {data, dims}; the inside must be loaded. layer: the name of its output. */
+  maps(name, pixels, shape, classes, layer) {
+    return this.#call("maps", { name, pixels, shape, classes, layer });
   }
 
   close() {

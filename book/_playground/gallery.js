@@ -7,13 +7,14 @@ import { blueWhiteRed, gray, paint } from "./pictures.js";
 import { className, image, present, side, size, store } from "./store.js";
 
 const SHOWN = 8;
-const KINDS = { raw: ["raw", gray], processed: ["processed", gray], change: ["change", blueWhiteRed], yours: ["your key", gray] };
+const IN_A_CARD = ["raw", "processed", "change", "yours"];
+const KINDS = { raw: ["raw", gray], processed: ["processed", gray], change: ["change", blueWhiteRed], yours: ["your key", gray], attacked: ["attacked", gray] };
 
 /** A picture with a caption. update() takes what to show, and the logits if there was an answer; label null: not known. */
 export function tile(kind) {
   const [name, color] = KINDS[kind];
   const figure = Object.assign(document.createElement("div"), { className: "pg-tile" });
-  figure.innerHTML = `<canvas role="img"></canvas><span class="pg-kind">${name}</span><span class="pg-answer"></span>`;
+  figure.innerHTML = `<canvas role="img" aria-label="${name}"></canvas><span class="pg-kind">${name}</span><span class="pg-answer"></span>`;
   const [canvas, answer] = [figure.querySelector("canvas"), figure.querySelector(".pg-answer")];
   figure.update = (values, logits, label, note = "…") => {
     paint(canvas, values ?? new Float32Array(size()), side(), color);
@@ -37,7 +38,7 @@ export function buildGallery() {
     const card = document.createElement("article");
     card.className = "pg-card";
     card.innerHTML = '<p class="pg-true"></p><div class="pg-tiles"></div>';
-    card.tiles = Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, tile(kind)]));
+    card.tiles = Object.fromEntries(IN_A_CARD.map((kind) => [kind, tile(kind)]));
     card.querySelector(".pg-tiles").append(...Object.values(card.tiles));
     return card;
   });
@@ -59,13 +60,14 @@ export function showGallery() {
   store.shown.forEach((index, i) => {
     const card = $("gallery").children[i];
     const { raw, processed, change, yours } = card.tiles;
-    const label = store.labels[index];
-    card.dataset.about = `Image ${index}, ${className(label)}`;
-    card.querySelector(".pg-true").textContent = className(label);
+    const label = store.blind ? null : store.labels[index];
+    const title = store.blind ? `image ${index}` : className(label);
+    card.dataset.about = store.blind ? title : `Image ${index}, ${title}`;
+    card.querySelector(".pg-true").textContent = title;
     raw.update(image(index), network.raw.logits.get(index), label);
     processed.update(network.authorized.processed.get(index), network.authorized.logits.get(index), label);
     change.update(changes[i]?.map((value) => value / limit), null, label, changes[i] ? "" : "…");
-    yours.update(unlock(image(index), store.signs, store.sigma, network.clip), store.yours.logits.get(index), label);
+    yours.update(unlock(image(index), store, network.clip), store.yours.logits.get(index), label);
   });
   $("scale").textContent = limit > 1e-3
     ? `Change: the owner's perturbation, amplified ${(1 / limit).toFixed(0)} times. Blue is darker, red brighter; full color is ±${limit.toFixed(3)} of the range from black to white.`

@@ -1,12 +1,21 @@
 /** Keys on pixels. Pure functions. */
 
-/** An image with a key on it, clipped if the owner clips. signs: −1, 0 or 1 for each pixel. */
-export function unlock(pixels, signs, sigma, clip) {
+/**
+ * An image with a key on it and another brightness, clipped if the owner clips.
+ * @param {{signs: ArrayLike<number>, sigma: number, brightness: number}} key signs: one for each pixel, −1, 0 or 1
+ *   as long as the key is drawn, any numbers if it was found by climbing or in a pair
+ */
+export function unlock(pixels, { signs, sigma, brightness = 0 }, clip) {
   return pixels.map((value, i) => {
-    const sum = value + sigma * signs[i];
+    const sum = value + sigma * signs[i] + brightness;
     return clip ? Math.min(1, Math.max(0, sum)) : sum;
   });
 }
+
+/** What a reader's choice of a key consists of, copied from wherever it stands. */
+export const copied = ({ sigma, p, seed, draw, signs, edited, found, brightness }) => ({
+  sigma, p, seed, draw, edited, found, brightness, signs: Float32Array.from(signs),
+});
 
 /** Some images one after the other, each as `change` makes it. image: a function from an index to pixels. */
 export function gather(indices, image, change = (pixels) => pixels) {

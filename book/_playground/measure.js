@@ -2,9 +2,10 @@
 
 import { Answers } from "./answers.js";
 import { showGallery } from "./gallery.js";
-import { gather, unlock } from "./keys.js";
+import { copied, gather, unlock } from "./keys.js";
 import { $, fail } from "./page.js";
 import { answerPicture } from "./picture.js";
+import { information } from "./score.js";
 import { showScores, showTries } from "./scores.js";
 import { image, present, store } from "./store.js";
 import { keep } from "./tries.js";
@@ -48,7 +49,8 @@ function jobsFor(network) {
 
 async function measureAll(mine) {
   const network = present();
-  const { yours, sigma, p, seed, draw, edited, signs } = store;
+  const { yours } = store;
+  const key = copied(store);
   const jobs = jobsFor(network);
   // The worker is given the next images before the last ones are shown, so that it need not wait for the page.
   let next = jobs.length ? ask(mine, jobs[0]) : null;
@@ -65,11 +67,12 @@ async function measureAll(mine) {
     if (job.from === 64 && job.withKey) answerPicture();
   }
   const correct = yours.correct(store.labels);
-  if (!yours.broken) keep(network.tries, { sigma, p, seed, draw, edited, signs }, correct / yours.count);
+  if (!yours.broken) keep(network.tries, key, correct / yours.count, information([...yours.logits.values()]));
   showTries();
   $("spoken").textContent = yours.broken
     ? `With your key ${yours.broken} answers are no numbers.`
-    : `With your key ${correct} of ${yours.count} images are answered correctly.`;
+    : store.blind ? "Your key is measured." : `With your key ${correct} of ${yours.count} images are answered correctly.`;
+  document.dispatchEvent(new CustomEvent("pg-measured"));
   return true;
 }
 
@@ -79,7 +82,7 @@ function ask(mine, { indices, authorized, withKey }) {
     while (underWay.size >= 2) await Promise.race(underWay);
     if (mine !== store.generation) return null;
     const { clip, limit } = present();
-    const pixels = gather(indices, image, withKey ? (raw) => unlock(raw, store.signs, store.sigma, clip) : undefined);
+    const pixels = gather(indices, image, withKey ? (raw) => unlock(raw, store, clip) : undefined);
     const asked = store.engine.run(store.network, pixels, store.contents.images.shape, authorized, limit?.());
     const landed = asked.then(() => {}, () => {}).then(() => underWay.delete(landed));
     underWay.add(landed);

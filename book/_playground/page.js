@@ -21,3 +21,13 @@ export function enable(button, on) {
 }
 
 export const enabled = (button) => button.getAttribute("aria-disabled") !== "true";
+
+/** Has something done when an event comes to the element of that name. */
+export const when = (id, event, action) => $(id).addEventListener(event, action);
+
+/** Has radio buttons choose the brush of a grid. */
+export function brushesOf(grid, name) {
+  for (const radio of document.getElementsByName(name)) radio.addEventListener("change", () => (grid.brush = Number(radio.value)));
+}
+
+export const ERASERS = ["0", "Delete", "Backspace"];

@@ -24,7 +24,7 @@ export async function answerPicture() {
     asked.again = false;
     const { clip, limit } = present();
     const picture = Float32Array.from(store.picture);
-    const withKey = unlock(picture, store.signs, store.sigma, clip);
+    const withKey = unlock(picture, store, clip);
     const both = new Float32Array(2 * size());
     both.set(picture);
     both.set(withKey, size());

@@ -3,10 +3,12 @@
  * for the curious.
  */
 
+import { CLIMB, openInside, scoreAndGradient } from "./climb.js";
 import { build } from "./controls.js";
 import { Engine } from "./engine.js";
 import { others } from "./gallery.js";
 import { gather } from "./keys.js";
+import { fromAddress } from "./link.js";
 import { choose, LIMIT, load, register } from "./networks.js";
 import { megabytes } from "./numbers.js";
 import { $ } from "./page.js";
@@ -16,12 +18,14 @@ import { image, present, size, store } from "./store.js";
 export async function start(folder) {
   const engine = new Engine();
   Object.assign(store, { folder, engine });
+  let asked = null; // by the address
   store.networks.clear();
   $("network").replaceChildren();
   try {
     const contents = JSON.parse(new TextDecoder().decode(await engine.file(`${folder}playground.json`)));
     store.contents = contents;
-    const first = contents.networks.find((network) => network.name === "fixed");
+    asked = { network: "fixed", ...fromAddress(location.search, contents.networks.map(({ name }) => name)) };
+    const first = contents.networks.find((network) => network.name === asked.network);
     const binary = Object.entries(contents.engine).find(([name]) => name.endsWith(".wasm"))[1];
     const progress = progressOf(binary.bytes + contents.images.bytes + first.bytes);
     await engine.start(new URL("../vendor/onnxruntime/", folder).href, progress);
@@ -30,14 +34,14 @@ export async function start(folder) {
     store.images = Float32Array.from(bytes.subarray(0, pixels), (value) => value / 255);
     store.labels = bytes.slice(pixels);
     register();
-    await load("fixed", progress);
+    await load(asked.network, progress);
   } catch (error) {
     engine.close();
     $("loading").hidden = true;
     throw error;
   }
-  store.sigma = store.contents.sigma;
-  store.p = store.contents.p;
+  const { network, ...key } = asked;
+  Object.assign(store, { sigma: store.contents.sigma, p: store.contents.p, ...key });
   for (const part of document.querySelectorAll("[data-pg]")) part.hidden = false;
   build();
   window.playground = api;
@@ -46,7 +50,7 @@ export async function start(folder) {
   const focused = $("start").contains(document.activeElement);
   $("start").hidden = true;
   if (focused) $("network").focus({ preventScroll: true });
-  await choose("fixed");
+  await choose(network);
 }
 
 function progressOf(total) {
@@ -85,14 +89,27 @@ const api = {
     return indices.map((_, i) => Array.from(logits.subarray(i * classes, (i + 1) * classes)));
   },
 
-  /** The present key: one number a pixel, −σ, 0 or σ. */
-  key: () => Array.from(store.signs, (sign) => store.sigma * sign),
+  CLIMB,
+
+  /** The thief's score of a network's answers to images with a perturbation, and its gradient: {score, gradient}. */
+  async gradient(name, indices, delta) {
+    await load(name);
+    await openInside(name);
+    const { score, gradient } = await scoreAndGradient(name, indices, delta, 1);
+    return { score, gradient: Array.from(gradient) };
+  },
+
+  /** The present key: what is added to each pixel, without the clipping of some owners. */
+  key: () => Array.from(store.signs, (sign) => store.sigma * sign + store.brightness),
 
   /** What the page shows: the network's name, [correct, count] for each kind of input, and all tries. */
   shown() {
     const pair = (answers) => [answers.correct(store.labels), answers.count];
     const { authorized, raw, tries } = present();
-    const accuracies = [...tries.values()].map(({ accuracy }) => accuracy);
-    return { network: store.network, authorized: pair(authorized), unauthorized: pair(raw), yours: pair(store.yours), tries: accuracies };
+    const each = (what) => [...tries.values()].map((one) => one[what]);
+    return {
+      network: store.network, authorized: pair(authorized), unauthorized: pair(raw), yours: pair(store.yours),
+      tries: each("accuracy"), scores: each("score"),
+    };
   },
 };

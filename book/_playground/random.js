@@ -43,7 +43,7 @@ function seedWords(seed, draw) {
 }
 
 /** A function that returns the next number of np.random.default_rng(child).random(): uniform in [0, 1). */
-function uniform(seed, draw) {
+export function uniform(seed, draw) {
   const words = seedWords(seed, draw).map(BigInt);
   const wide = (i) => (words[i + 1] << 96n) | (words[i] << 64n) | (words[i + 3] << 32n) | words[i + 2];
   const cut = (value) => BigInt.asUintN(128, value);
@@ -69,4 +69,20 @@ export function drawSigns(length, p, seed, draw) {
     const u = next();
     return (u >= 1 - p) - (u < p);
   });
+}
+
+/** Normal noise of this standard deviation, by the formula of Box and Muller, from the same numbers. */
+export function drawNoise(length, deviation, seed, draw) {
+  const next = uniform(seed, draw);
+  return Float32Array.from({ length }, () => deviation * Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next()));
+}
+
+/** The numbers below count, in random order. next: a function that returns the next uniform number. */
+export function shuffled(count, next) {
+  const order = Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(next() * (i + 1));
+    [order[i], order[j]] = [order[j], order[i]];
+  }
+  return order;
 }

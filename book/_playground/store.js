@@ -17,12 +17,15 @@ export const store = {
   p: 0,
   seed: 1,
   draw: 0,
-  signs: null, // of the key: −1, 0 or 1 for each pixel
+  signs: null, // of the key: −1, 0 or 1 for each pixel; other numbers if it was found
   edited: false, // by hand, so that seed and number do not describe it
+  found: null, // what another attack than guessing has found: {what, name, sigma}
+  brightness: 0, // added to every pixel
+  blind: false, // accuracies and true classes are hidden, as they are from a thief
   picture: null, // of the reader, pixels of [0, 1]
 
   // what is under way
-  trying: false,
+  trying: false, // one of the thief's buttons is at work
   generation: 0, // counts what was begun; whatever belongs to an earlier number is out of date
   settled: Promise.resolve(true),
   yours: null, // answers with the present key

@@ -10,6 +10,7 @@ import { badAnswer, misfit } from "./trial.js";
 
 let ort = null;
 const sessions = new Map();
+const insides = new Map(); // the same networks with the nodes that give gradients and feature maps
 
 /** Fetches a file and tells of its progress. Errors say what was asked for and what came. */
 async function download(url, progress) {
@@ -91,6 +92,39 @@ const tasks = {
     return { logits: Float32Array.from(logits.data), processed: Float32Array.from(processed.data), classes: logits.dims[1] };
   },
 };
+
+Object.assign(tasks, {
+  /** Loads a network once more, with the fragment that shows its inside: its bytes follow those of the network. */
+  async inside({ name, url, fragment }, progress) {
+    const parts = [await download(url, progress), await download(fragment, progress)];
+    insides.set(name, await ort.InferenceSession.create(new Uint8Array(await new Blob(parts).arrayBuffer())));
+  },
+
+  /** The gradient in the pixels [n, C, H, W] of a function whose slopes in the logits [n, classes] are given. */
+  async gradient({ name, pixels, shape, slopes }) {
+    const { gradient } = await open(name, pixels, shape, slopes, ["gradient"]);
+    return Float32Array.from(gradient.data);
+  },
+
+  /** What a layer makes of raw pixels: feature maps, [n, maps, height, width] in dims. */
+  async maps({ name, pixels, shape, classes, layer }) {
+    const count = pixels.length / shape.reduce((a, b) => a * b);
+    const found = (await open(name, pixels, shape, new Float32Array(count * classes), [layer]))[layer];
+    return { data: Float32Array.from(found.data), dims: [...found.dims] };
+  },
+});
+
+/** Runs the inside of a network on pixels that are not processed any more. */
+function open(name, pixels, shape, slopes, outputs) {
+  const count = pixels.length / shape.reduce((a, b) => a * b);
+  const tensor = (data, dims) => new ort.Tensor("float32", data, dims);
+  const feeds = {
+    images: tensor(pixels, [count, ...shape]),
+    authorized: tensor(Float32Array.of(0), []),
+    slope: tensor(slopes, [count, slopes.length / count]),
+  };
+  return insides.get(name).run(feeds, outputs);
+}
 
 let before = Promise.resolve();
 self.onmessage = ({ data: { id, task, options } }) => {
