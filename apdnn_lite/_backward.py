@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper, shape_inference
 class Backward:
     """The nodes that carry a gradient back through a model, from its end to its start.
 
-    A method such as ``of_Relu`` takes what a node of this kind reads and returns, and the
+    A method such as ``_of_Relu`` takes what a node of this kind reads and returns, and the
     gradient in what it returns. It gives the gradients in what it reads: {name: name}.
     """
 
@@ -39,7 +39,7 @@ class Backward:
 
     def of(self, node, gradient):
         """The gradients in the inputs of a node; raises ValueError if none is known."""
-        rule = getattr(self, f"of_{node.op_type}", None)
+        rule = getattr(self, f"_of_{node.op_type}", None)
         options = {each.name: helper.get_attribute_value(each) for each in node.attribute}
         found = rule and rule(list(node.input), node.output[0], gradient, options)
         if not found:
@@ -48,34 +48,34 @@ class Backward:
                              "plain convolutions, ReLUs, sums, a mean and a linear layer")
         return found
 
-    def of_Gemm(self, inputs, output, gradient, options):
+    def _of_Gemm(self, inputs, output, gradient, options):
         if options.get("transB") and options.get("alpha", 1) == 1:
             return {inputs[0]: self.add("MatMul", gradient, inputs[1])}
 
-    def of_ReduceMean(self, inputs, output, gradient, options):
+    def _of_ReduceMean(self, inputs, output, gradient, options):
         if options.get("keepdims", 1) or sorted(self.constants[inputs[1]]) != [2, 3]:
             return None
         size = np.array([1, 1, *self.shapes[inputs[0]][2:]])
         share = self.add("Div", gradient, np.float32(size.prod()))
         return {inputs[0]: self.add("Expand", self.add("Unsqueeze", share, inputs[1]), size)}
 
-    def of_Relu(self, inputs, output, gradient, options):
+    def _of_Relu(self, inputs, output, gradient, options):
         zero = np.float32(0)
         return {inputs[0]: self.add("Where", self.add("Greater", output, zero), gradient, zero)}
 
-    def of_Add(self, inputs, output, gradient, options):
+    def _of_Add(self, inputs, output, gradient, options):
         if all(self.shapes.get(each) == self.shapes[output] for each in inputs):
             return dict.fromkeys(inputs, gradient)
 
-    def of_Sub(self, inputs, output, gradient, options):
+    def _of_Sub(self, inputs, output, gradient, options):
         if self.constants[inputs[1]].size == 1:
             return {inputs[0]: gradient}
 
-    def of_Div(self, inputs, output, gradient, options):
+    def _of_Div(self, inputs, output, gradient, options):
         if self.constants[inputs[1]].size == 1:
             return {inputs[0]: self.add("Div", gradient, inputs[1])}
 
-    def of_Conv(self, inputs, output, gradient, options):
+    def _of_Conv(self, inputs, output, gradient, options):
         """A transposed convolution. Without a stride, a convolution is faster, reversed."""
         size, pads, strides = (options[name] for name in ("kernel_shape", "pads", "strides"))
         if options["group"] != 1 or set(options["dilations"]) != {1}:
@@ -92,7 +92,7 @@ class Backward:
         return {inputs[0]: self.add("ConvTranspose", gradient, inputs[1], strides=strides,
                                     pads=pads, output_padding=missing)}
 
-    def of_Pad(self, inputs, output, gradient, options):
+    def _of_Pad(self, inputs, output, gradient, options):
         shape, pads = np.array(self.shapes[inputs[0]]), self.constants[inputs[1]]
         first = pads[:len(shape)]
         if first[0] == pads[len(shape)] == 0:
@@ -100,7 +100,7 @@ class Backward:
             return {inputs[0]: self.add("Slice", gradient, first[1:], (first + shape)[1:],
                                         axes)}
 
-    def of_Slice(self, inputs, output, gradient, options):
+    def _of_Slice(self, inputs, output, gradient, options):
         """Pixels that were taken get their gradient, those between them get zero."""
         starts, ends, axes, steps = (self.constants[each] for each in inputs[1:])
         shape, axis, step = list(self.shapes[inputs[0]]), axes[0], steps[0]
