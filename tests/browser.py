@@ -73,6 +73,31 @@ def violations(page):
     ]
 
 
+PHONE, DESKTOP = 390, 1280  # pixels
+# The theme makes what scrolls a stop of the Tab key, and looks again a moment after a resize.
+TAB_STOPS_FIT = """() => [...document.querySelectorAll(
+    'pre, .nboutput > .output_area, .cell_output > .output, .jp-RenderedHTMLCommon,' +
+    ' .pst-scrollable-table-container')].every(area => area.tabIndex === (
+        area.scrollWidth > area.clientWidth || area.scrollHeight > area.clientHeight ? 0 : -1))"""
+
+
+def violations_in_every_look(page):
+    """What :func:`violations` finds on a phone and on a desktop, in light and dark colors.
+
+    The page has been loaded as wide as a phone. It is loaded no second time, which would take as
+    long as axe-core does; afterwards it is as wide as a desktop.
+    """
+    found = []
+    for width in (PHONE, DESKTOP):
+        if page.viewport_size["width"] != width:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_function(TAB_STOPS_FIT)
+        for theme in ("light", "dark"):
+            page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+            found += [f"{theme}, {width}: {line}" for line in violations(page)]
+    return found
+
+
 def find_chromium():
     """The path of a Chromium, or None. The variable CHROMIUM names one that is elsewhere."""
     names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
