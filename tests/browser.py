@@ -69,25 +69,23 @@ MARK_ALIKE = """() => {
 OF_COLOR = ("color-contrast", "link-in-text-block")
 
 
-def violations(page, only_color=False):
+def violations(page):
     """What axe-core finds wrong in a page, one line for each kind and element.
 
     What is the theme's own is left out.
-
-    only_color: for a page that was looked at in another color scheme, and is the same but for that
     """
     page.evaluate(AXE.read_text(encoding="utf-8"))
     page.evaluate(MARK_ALIKE)
     found = page.evaluate(
-        """async ([onlyColor, ofColor]) => {
+        """async ofColor => {
             const unlike = {exclude: ['[data-alike]']};
             const off = Object.fromEntries(ofColor.map(rule => [rule, {enabled: false}]));
-            const runs = [await axe.run(unlike, {runOnly: ofColor})];
-            if (!onlyColor) runs.push(await axe.run(document, {rules: off}));
+            const runs = [await axe.run(unlike, {runOnly: ofColor}),
+                          await axe.run(document, {rules: off})];
             return runs.flatMap(({violations}) => violations).flatMap(({id, help, nodes}) =>
                 nodes.map(({target}) => [id, help, String(target)]));
         }""",
-        [only_color, OF_COLOR],
+        OF_COLOR,
     )
 
     def of_the_theme(rule, target):
@@ -102,6 +100,31 @@ def violations(page, only_color=False):
         for rule, words, target in found
         if not of_the_theme(rule, target)
     ]
+
+
+PHONE, DESKTOP = 390, 1280  # pixels
+# The theme makes what scrolls a stop of the Tab key, and looks again a moment after a resize.
+TAB_STOPS_FIT = """() => [...document.querySelectorAll(
+    'pre, .nboutput > .output_area, .cell_output > .output, .jp-RenderedHTMLCommon,' +
+    ' .pst-scrollable-table-container')].every(area => area.tabIndex === (
+        area.scrollWidth > area.clientWidth || area.scrollHeight > area.clientHeight ? 0 : -1))"""
+
+
+def violations_in_every_look(page):
+    """What :func:`violations` finds on a phone and on a desktop, in light and dark colors.
+
+    The page has been loaded as wide as a phone. It is loaded no second time, which would take as
+    long as axe-core does; afterwards it is as wide as a desktop.
+    """
+    found = []
+    for width in (PHONE, DESKTOP):
+        if page.viewport_size["width"] != width:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_function(TAB_STOPS_FIT)
+        for theme in ("light", "dark"):
+            page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+            found += [f"{theme}, {width}: {line}" for line in violations(page)]
+    return found
 
 
 def find_chromium():

@@ -10,11 +10,19 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from browser import AXE, BUILT, OF_THE_THEME, violations
+from browser import (
+    AXE,
+    BUILT,
+    DESKTOP,
+    OF_THE_THEME,
+    PHONE,
+    TAB_STOPS_FIT,
+    violations,
+    violations_in_every_look,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 2_000_000  # of a page with its scripts, fonts and pictures, compressed
-WIDTH = 390  # pixels, of a phone
 
 
 def listed(node):
@@ -120,18 +128,27 @@ def weight(page):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page(open_page, name):
-    page = open_page(f"{name}.html", viewport={"width": 1280, "height": 900})
+    """All of it in one test, because to load a page takes as long as to look at it."""
+    page = open_page(
+        f"{name}.html", viewport={"width": PHONE, "height": 900}, reduced_motion="reduce"
+    )
+    page.wait_for_function(WIDGETS_SHOWN)
     check_formulas(page)
-    check_sliders(page)
-    page.set_viewport_size({"width": WIDTH, "height": 800})
     wide = page.evaluate("() => document.documentElement.scrollWidth")
-    assert wide <= WIDTH, f"{name} is {wide} pixels wide on a screen of {WIDTH}"
+    assert wide <= PHONE, f"{name} is {wide} pixels wide on a screen of {PHONE}"
+    if AXE.is_file():
+        assert violations_in_every_look(page) == []
+    page.set_viewport_size({"width": DESKTOP, "height": 900})
+    page.evaluate("() => document.documentElement.dataset.theme = 'light'")
+    check_sliders(page)  # on a desktop
     loaded = weight(page)
     print(f"{name}: {loaded / 1000:,.0f} kB compressed")
     assert name in NOT_ORDINARY or loaded <= MOST_BYTES, (
         f"{name} weighs {loaded:,} bytes; expected at most {MOST_BYTES:,}"
     )
     assert page.problems == []
+    if not AXE.is_file():
+        pytest.skip("all but axe-core's part: it is not there, run `python tools/vendor.py`")
 
 
 def test_a_page_without_scripts_says_what_its_sliders_need(open_page):
@@ -144,27 +161,35 @@ def test_a_page_without_scripts_says_what_its_sliders_need(open_page):
     assert page.locator("[role=slider]").count() == 0, "a slider that cannot move"
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing_but_what_is_the_themes_own(open_page, name):
-    if not AXE.is_file():
-        pytest.skip("axe-core is not there: run `python tools/vendor.py`")
-    found = set()
-    for width in (
-        1280,
-        WIDTH,
-    ):  # anew for each: once a page is loaded, the theme sees to what scrolls
-        page = open_page(
-            f"{name}.html", viewport={"width": width, "height": 900}, reduced_motion="reduce"
-        )
-        page.wait_for_function(WIDGETS_SHOWN)
-        for theme in ("light", "dark"):
-            page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-            lines = violations(page, only_color=theme == "dark")
-            found |= {f"{theme}, {width}: {line}" for line in lines}
-    assert sorted(found) == []
+# What is wrong with it is seen in one of the four looks alone.
+HIDDEN = """<!doctype html><html lang="en" data-theme="light"><title>A page</title><style>
+p {{ color: #888; background: #fff }} #part {{ display: none }}
+@media ({width}) {{ html[data-theme={theme}] #part {{ display: block }} }}</style>
+<main><h1>A page</h1><div id="part"><p>Gray on white</p><img src="data:,"></div></main></html>"""
+LOOKS = {(PHONE, "light"): "max-width: 600px", (PHONE, "dark"): "max-width: 600px",
+         (DESKTOP, "light"): "min-width: 600px", (DESKTOP, "dark"): "min-width: 600px"}
 
 
-LOOKS = """<style>
+@pytest.mark.parametrize("width, theme", LOOKS)
+def test_what_is_wrong_in_one_look_alone_is_found(browser, width, theme):
+    page = browser.new_page(viewport={"width": PHONE, "height": 900})
+    page.set_content(HIDDEN.format(width=LOOKS[width, theme], theme=theme))
+    found = violations_in_every_look(page)
+    page.close()
+    assert [line.partition(": ")[0] for line in found] == [f"{theme}, {width}"] * 2
+    assert {line.split(": ")[1] for line in found} == {"color-contrast", "image-alt"}
+
+
+def test_what_scrolls_on_a_phone_alone_is_looked_at_again_on_a_desktop(open_page):
+    page = open_page("book/01_why.html", viewport={"width": PHONE, "height": 900})
+    stops = page.locator("pre[tabindex='0']")
+    on_a_phone = stops.count()
+    page.set_viewport_size({"width": DESKTOP, "height": 900})
+    page.wait_for_function(TAB_STOPS_FIT)
+    assert stops.count() < on_a_phone, "nothing changes here: this page shows nothing"
+
+
+COLORS = """<style>
     body { background: white; color: black } [data-theme=dark] em { color: #111; background: #222 }
 </style><main><h1>Looks</h1>"""
 CODE = '<div class="highlight"><pre><span>for</span> <em>name</em></pre></div>'
@@ -181,11 +206,11 @@ def test_contrasts_are_looked_at_once_for_each_look(browser, html, in_light, in_
     if not AXE.is_file():
         pytest.skip("axe-core is not there: run `python tools/vendor.py`")
     page = browser.new_page()
-    page.set_content(f"<html lang=en><title>Looks</title><body>{LOOKS}{html}</main></body></html>")
+    page.set_content(f"<html lang=en><title>Looks</title><body>{COLORS}{html}</main></body></html>")
     found = []
-    for theme, only_color in (("light", False), ("dark", True)):
+    for theme in ("light", "dark"):
         page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-        found.append([line for line in violations(page, only_color) if "color-contrast" in line])
+        found.append([line for line in violations(page) if "color-contrast" in line])
     page.close()
     assert [len(lines) for lines in found] == [in_light, in_dark], found
 
