@@ -218,6 +218,18 @@ def test_a_name_that_is_missing_is_found():
 
 # ---- what is written
 
+def test_citations_are_names_and_years_with_a_link():
+    library = student.parse_file(ROOT / "book" / "references.bib").entries
+    text = "{cite:t}`tramer2020adaptive` and {cite:p}`chen2018protect, xiao2017fashion`"
+    link = r"\[([^\]]*)\]\(https://[^)]*\)"
+    assert re.sub(link, r"\1", student.plain_citations(text, library)) == (
+        "Tramèr et al. (2020) and (Chen and Wu, 2018; Xiao et al., 2017)")
+    for path in CHAPTERS:
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                assert "{cite" not in student.plain_citations(cell.source, library)
+
+
 def test_the_package_is_installed_only_where_it_is_missing():
     cell = student.install_cell("apdnn_lite-1-py3-none-any.whl", None)
     assert "import apdnn_lite\nexcept ImportError:" in cell.source

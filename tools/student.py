@@ -23,6 +23,8 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from pybtex.database import parse_file
+from pybtex.richtext import Text
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
@@ -35,6 +37,7 @@ MARK = re.compile(
     r"^(?P<fence>:{3,}|`{3,})\{solution(?P<kind>-start|-end|)\}[^\n]*\n.*?^(?P=fence)[ \t]*$\n?",
     re.M | re.S,
 )
+CITATION = re.compile(r"\{cite(?::(?P<role>[tp]))?\}`(?P<keys>[^`]+)`")
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 
@@ -108,6 +111,30 @@ def outside(text, inside, where):
     return "".join([*parts, "" if inside else text[done:]]), inside
 
 
+def plain_citations(text, library):
+    """A text whose citations are names and years, because JupyterLab has no list of references.
+
+    library: the entries of the book's bibliography by key, as pybtex reads them.
+    """
+    def plain(match):
+        cited = []
+        for key in match["keys"].split(","):
+            entry = library[key.strip()]
+            names = [str(Text.from_latex(" ".join(each.prelast_names + each.last_names)))
+                     for each in entry.persons["author"]]
+            who = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+            fields = {"doi": "", "eprint": "", "url": "", **entry.fields}
+            where = (fields["doi"] and f"https://doi.org/{fields['doi']}"
+                     or fields["eprint"] and f"https://arxiv.org/abs/{fields['eprint']}"
+                     or fields["url"])
+            both = f"{who} ({fields['year']})" if match["role"] == "t" else (
+                f"{who}, {fields['year']}")
+            cited.append(f"[{both}]({where})" if where else both)
+        return ", ".join(cited) if match["role"] == "t" else f"({'; '.join(cited)})"
+
+    return CITATION.sub(plain, text)
+
+
 def prune_widgets(notebook):
     """Forget the stored state of widgets that no output shows any more."""
     stored = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
@@ -149,6 +176,13 @@ def build_wheel(folder):
     return next(folder.glob("apdnn_lite-*.whl")).name
 
 
+def student_copy(path, wheel, config):
+    """A chapter without its solutions, with the cell that installs the package."""
+    notebook = without_solutions(nbformat.read(path, as_version=4), path.name)
+    notebook.cells.insert(1, install_cell(wheel, config.get("repository")))
+    return notebook
+
+
 def write_notebooks(folder, config, change=None):
     """Write the students' notebooks, and what they show or link to, into an empty folder.
 
@@ -156,10 +190,12 @@ def write_notebooks(folder, config, change=None):
     """
     book = folder / "book"
     book.mkdir(parents=True)
-    wheel, text = build_wheel(book), ""
+    wheel, text, library = build_wheel(book), "", parse_file(BOOK / "references.bib").entries
     for path in sorted(BOOK.glob("*.ipynb")):
-        notebook = without_solutions(nbformat.read(path, as_version=4), path.name)
-        notebook.cells.insert(1, install_cell(wheel, config.get("repository")))
+        notebook = student_copy(path, wheel, config)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = plain_citations(cell.source, library)
         if change:
             change(notebook, path.stem)
         nbformat.write(notebook, book / path.name)
@@ -206,6 +242,9 @@ def build_html(notebooks, config, target):
     shutil.copytree(notebooks, source, ignore=shutil.ignore_patterns("*.whl", ".binder"))
     for path in (*pages(), BOOK / "references.bib"):
         shutil.copy(path, source / "book")
+    wheel = next((notebooks / "book").glob("*.whl")).name
+    for path in BOOK.glob("*.ipynb"):  # again, because a page can have citations
+        nbformat.write(student_copy(path, wheel, config), source / "book" / path.name)
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     config = copy.deepcopy(config)
     extensions = config["sphinx"]["local_extensions"]
