@@ -184,6 +184,7 @@ class ArraysOnly(pickle.Unpickler):
         self.where = where
 
     def find_class(self, module, name):
+        """What the pickle names, if an array needs it."""
         if (module, name) not in self.NEEDED:
             raise DataError(f"{self.where} would run {module}.{name} when it is opened: expected "
                             "arrays, lists and text alone. Do not open it; remove the file and "

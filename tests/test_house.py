@@ -60,8 +60,8 @@ ORDER = """
     beyond.labels beyond.thieves beyond.mended beyond.memory beyond.blockwise beyond.channels
     beyond.few_weights beyond.passports beyond.nontransfer beyond.__init__
     experiments.recipes experiments.provenance experiments.records experiments.weights
-    experiments.runs experiments.thief experiments.tables experiments.reproduce
-    experiments.cluster
+    experiments.runs experiments.thief experiments.gaps experiments.tables
+    experiments.reproduce experiments.cluster
     experiments.prior.store experiments.prior.weights experiments.prior.activations
     experiments.prior.poison experiments.prior.frontier experiments.prior.locks
     experiments.prior.__init__

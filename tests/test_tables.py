@@ -11,7 +11,7 @@ from toys import press_ctrl_c, toy_set
 
 import apdnn_lite as ap
 from apdnn_lite import _files, _sources, data, experiments, tables
-from apdnn_lite.experiments import Archive, Name, RecordError, cli, recipes, thief
+from apdnn_lite.experiments import Archive, Name, RecordError, cli, gaps, recipes, thief
 from apdnn_lite.experiments import reproduce as again
 
 QUICK = experiments.Recipe(epochs=2, batch_size=20, crop=1)
@@ -227,6 +227,108 @@ def test_clipped_training_has_a_row_without_a_figure_of_the_source(tiny):
     assert numbers == [
         round(100 * test[what]["accuracy"], 2) for what in ("authorized", "unauthorized")
     ]
+
+
+# ---- what is missing, and why
+
+def named(text):
+    """{what a cell is called: (its seeds, the reason)} of the cells with fewer than three seeds."""
+    lines = text.partition("Fewer than 3 seeds:\n")[2].partition("\n\n")[0].splitlines()
+    found = {}
+    for cells, why in zip(lines[::2], lines[1::2], strict=True):
+        names, _, seeds = cells.strip().rpartition(": ")
+        found |= dict.fromkeys(names.split(", "), (seeds, why.strip()))
+    return found
+
+
+def test_every_cell_with_fewer_than_three_seeds_is_named_with_its_reason(monkeypatch, tmp_path):
+    monkeypatch.setenv("APDNN_DATA", str(tmp_path))
+    monkeypatch.setattr(_sources, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(_sources, "SYSTEM", tmp_path / "debian")
+    found = named(tables.report())
+    few = {" ".join((row["dataset"], row["network"], row["transform"])): len(row["records"])
+           for row in tables.table_1() if len(row["records"]) < 3}
+    assert set(few.values()) == {0} and {name.split()[0] for name in few} == {"cifar10"}
+    attacked = {row["transform"]: len(row["records"]) for row in tables.table_2()}
+    assert attacked == {"fixed": 3, "learned": 3, "generator": 3, "fixed-clipped": 1}
+    assert found.keys() == {*few, "attacks on fixed-clipped"}
+    seeds, why = found["attacks on fixed-clipped"]
+    assert seeds == "1" and why.startswith("the weights of seeds 1, 2 are not stored")
+    assert all(found[name][0] == "none" and "cifar10 is not at hand: `apdnn data`" in found[name][1]
+               for name in few)
+    (tmp_path / "cifar-10-python.tar.gz").touch()
+    assert named(tables.report())["cifar10 resnet20 fixed"] == (
+        "none", "not run: `apdnn reproduce table1 --only cifar10/resnet20 --seeds 3`")
+
+
+def test_the_reasons_in_a_folder_of_ones_own(tmp_path):
+    test = {what: {"accuracy": 0.5, "interval": [0, 1]} for what in ("authorized", "unauthorized")}
+    for kind, seeds, stored in (("fixed", 3, True), ("learned", 2, False)):
+        for seed in range(seeds):
+            name = tables.cell("fashion_mnist", "resnet20", kind, seed)
+            Archive(tmp_path).write(name, {"recipe": {}}, {"test": test} | (
+                {"weights": {}} if stored else {}), {"seconds": 1})
+    found = named(tables.report(tmp_path))
+    assert "fashion_mnist resnet20 fixed" not in found
+    assert found["fashion_mnist resnet20 learned"][0] == "2"
+    assert found["attacks on fixed"] == (
+        "none", "not run: `apdnn attack fashion_mnist resnet20 fixed --size full "
+                "--seeds 0 1 2 --folder FOLDER`")
+    assert found["attacks on learned"][1].startswith("the weights of seeds 0, 1 are not stored")
+
+
+def test_the_commands_that_the_reasons_name_are_commands():
+    name = tables.cell("fashion_mnist", "resnet20", "fixed-clipped")
+    for what, more in (("run", ["--keep-weights"]), ("attack", [])):
+        typed = [*gaps.command(name, what).split()[1:], *more, "--folder", "FOLDER"]
+        options = cli.parser().parse_args(typed)
+        assert options.size == "full" and options.seeds == [0, 1, 2]
+
+
+# ---- the mended loss
+
+def test_beside_each_cell_that_is_above_the_sources_stands_the_mended_loss():
+    text = tables.report().partition("Cells that let more raw images pass")[2].partition(
+        "\n\nTable 2")[0]
+    shown = {tuple(line.split()[:3]): line.split()[3:] for line in text.splitlines()[4:]}
+    above = {}
+    for row in tables.table_1():
+        name = row["dataset"], row["network"], row["transform"]
+        if row["records"] and row["paper"][1]:
+            raw = 100 * experiments.across_seeds(row["records"], "unauthorized").mean
+            if raw > row["paper"][1]:
+                above[name] = raw, row["paper"][1]
+    assert shown.keys() == above.keys() and len(above) == 7
+    for (dataset, network, transform), (raw, paper) in above.items():
+        cells = shown[dataset, network, transform]
+        assert cells[:2] == [f"{raw:.2f}", f"{paper:.2f}"]
+        if dataset == "cifar10_jpeg":
+            assert cells[5:] == "no run with the mended loss is recorded".split()
+            continue
+        runs = experiments.beyond.seeds("unlikelihood", transform, network, "full", dataset)
+        for what, cell in (("unauthorized", cells[5]), ("authorized", cells[6])):
+            assert cell == f"{100 * experiments.across_seeds(runs, what).mean:.2f}"
+        assert float(cells[5]) <= paper and cells[7] == "3"
+
+
+def test_without_a_record_of_the_mended_loss_none_is_shown(tmp_path):
+    name = tables.cell("mnist", "simple_cnn", "fixed")
+    test = {what: {"accuracy": share, "interval": [0, 1]}
+            for what, share in (("authorized", 0.9), ("unauthorized", 0.1))}
+    Archive(tmp_path).write(name, {"recipe": {}}, {"test": test}, {"seconds": 1})
+    line, = (line for line in tables.report(tmp_path).splitlines()
+             if line.startswith("  mnist simple_cnn fixed "))
+    assert line.split()[3:] == "10.00 0.24 1 of 1 no run with the mended loss is recorded".split()
+    asked = name._asdict() | {"what": "unlikelihood"}
+    file = tmp_path / "unlikelihood" / f"{name}.json"
+    test["unauthorized"]["accuracy"] = 0.001
+    experiments.write_record(file, asked, {"test": test}, {"seconds": 1})
+    line, = (line for line in tables.report(tmp_path).splitlines()
+             if line.startswith("  mnist simple_cnn fixed "))
+    assert line.split()[3:] == "10.00 0.24 1 of 1 0.10 90.00 1".split()
+    experiments.write_record(file, asked | {"seed": 1}, {"test": test}, {"seconds": 1})
+    with pytest.raises(RecordError, match="in the wrong place, or not of the lock unlikelihood"):
+        tables.report(tmp_path)
 
 
 # ---- the picture

@@ -8,6 +8,7 @@ import statistics
 from typing import NamedTuple
 
 from .._checks import whole_number
+from . import gaps
 from .recipes import NETWORKS, Name, checked_name, image_shape, recipe_of
 from .records import archive_of
 from .thief import result_of
@@ -206,33 +207,39 @@ def table_2(folder=None):
 
 def report(folder=None):
     """Both tables as text, the source's numbers beside ours, and what is missing."""
+    archive = archive_of(folder)
     lines = ["Table 1, test accuracy in %; the difference is ours less the source's; ± is the "
              "standard deviation over", "seeds, [] the 95% interval of a single one for its test "
              "images", "", f"{'':38}{'authorized':22}{'source':8}{'difference':12}"
              f"{'unauthorized':20}{'source':8}seeds"]
-    missing = []
-    for row in table_1(folder):
+    held, protected = {}, []  # of each cell the number of seeds, and why there are no more
+    for row in table_1(archive):
         name = f"{row['dataset']} {row['network']} {row['transform']}"
+        run = cell(row["dataset"], row["network"], row["transform"])
+        held[name] = len(row["records"]), gaps.reason(run, archive)
         if not row["records"]:
-            missing.append(name)
             continue
         across, (paper, raw_paper) = row["ours"][0].across, row["paper"]
         line = f"{name:38}{row['ours'][0]!s:22}"
         line += f"{paper:<8.2f}{100 * across.mean - paper:<+12.2f}" if paper else f"{'–':20}"
         if len(row["ours"]) == 2:
             line += f"{row['ours'][1]!s:20}" + (f"{raw_paper:<8.2f}" if raw_paper else "–")
+            protected.append((name, run, row["records"], raw_paper))
         lines.append(f"{line:108}{across.seeds}")
-    lines += ["", "Table 2, attacks on Fashion-MNIST and ResNet-20, accuracy in %: mean / best / "
-              "the thief's own pick", ""]
-    for row in table_2(folder):
-        if not row["records"]:
-            missing.append(f"attacks on {row['transform']}")
-            continue
+    lines += [*gaps.beside(protected, archive), "", "Table 2, attacks on Fashion-MNIST "
+              "and ResNet-20, accuracy in %: mean / best / the thief's own pick", ""]
+    for row in table_2(archive):
+        name, run = f"attacks on {row['transform']}", cell(*TABLE_2, row["transform"])
+        held[name] = len(row["records"]), (why := gaps.reason(run, archive, attacks=True))
         for width, values in row["ours"].items():
             label = LABELS[row["attack"]] + width.replace("_width_", ", thief's width ")
             paper = " / ".join(f"{value:.2f}" for value in row["paper"])
+            if len(row["records"]) > (seeds := values[0].across.seeds):
+                held[f"{label} on {row['transform']}"] = seeds, why
             lines.append(f"{label:32}{row['transform']:15}{' / '.join(map(str, values)):42}"
                          f"{'source ' * bool(paper)}{paper}".rstrip())
-    missing = list(dict.fromkeys(missing))
+    if named := gaps.few_seeds(held):
+        lines += ["", f"Fewer than {gaps.SEEDS} seeds:", *named]
+    missing = [name for name, (seeds, _) in held.items() if not seeds]
     lines += ["", "Missing: " + "; ".join(missing) if missing else "Nothing is missing."]
     return "\n".join(lines)
