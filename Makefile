@@ -13,12 +13,14 @@ READY := $(VENV)/.ready
 VENDOR := _vendor/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint refresh student serve lab bench mutants clean
+.PHONY: help book test lint refresh student slides pdf serve lab bench mutants clean
 
 help:  ## show this list
 	@echo "make book      build the book (45 seconds after the first set-up)"
 	@echo "make serve     show the built book on http://127.0.0.1:$(PORT)  (PORT=8000)"
 	@echo "make student   copies without the solutions: notebooks, HTML, and a zip to hand out"
+	@echo "make slides    a deck of slides for each chapter, for a browser"
+	@echo "make pdf       the whole book as one PDF, without the solutions (needs Chromium)"
 	@echo "make lab       open the chapters in JupyterLab"
 	@echo "make test      lint, then run the unit tests and every notebook (PYTEST_ARGS='-k fixed')"
 	@echo "make lint      check style and spelling alone, in seconds"
@@ -58,6 +60,13 @@ student: $(READY) $(VENDOR)
 	$(BIN)/python tools/playground.py
 	$(BIN)/python tools/student.py
 
+# Slides that ask no other host; the folder can be carried along as it is.
+slides: $(READY) $(VENDOR)
+	$(BIN)/python tools/slides.py
+
+pdf: book
+	$(BIN)/python tools/pdf.py
+
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -71,7 +80,9 @@ refresh: $(READY)
 serve:
 	@$(PYTHON) tools/serve.py --port $(PORT)
 
+# Trusted notebooks show their stored sliders at once; others only after they have been run.
 lab: $(READY)
+	$(BIN)/jupyter trust book/*.ipynb
 	$(BIN)/jupyter lab book/welcome.ipynb
 
 bench: $(READY)
