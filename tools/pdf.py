@@ -141,9 +141,9 @@ def front_page(config, contents):
         rows.append(f'<p><a href="/{name}.html"><span>{html.escape(title)}</span>'
                     f"<span>{number}</span></a></p>")
     return f"""<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><style>
-body {{ color: #1c2733; font: 11pt/1.5 sans-serif; }}
+body {{ color: #1c2733; font: 10.5pt/1.4 sans-serif; }}
 h1 {{ margin: 45mm 0 8mm; font-size: 30pt; line-height: 1.2; }}
-h2 {{ margin: 5mm 0 1mm; font-size: 12pt; break-after: avoid; }}
+h2 {{ margin: 4mm 0 1mm; font-size: 11.5pt; break-after: avoid; }}
 p {{ margin: 0; }}
 .list {{ break-before: page; }}
 .list a {{ display: flex; justify-content: space-between; color: inherit; text-decoration: none; }}
