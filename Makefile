@@ -14,7 +14,7 @@ READY := $(VENV)/.ready
 VENDOR := _vendor/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint refresh student assignments grade serve lab bench mutants clean
+.PHONY: help book test lint refresh student assignments grade slides pdf serve lab bench mutants clean
 
 help:  ## show this list
 	@echo "make book      build the book (45 seconds after the first set-up)"
@@ -22,6 +22,8 @@ help:  ## show this list
 	@echo "make student   copies without the solutions: notebooks, HTML, and a zip to hand out"
 	@echo "make assignments   the same copies for grading, and an autograder for each chapter"
 	@echo "make grade     grade what students handed in (SUBMISSIONS=folder)"
+	@echo "make slides    a deck of slides for each chapter, for a browser"
+	@echo "make pdf       the whole book as one PDF, without the solutions (needs Chromium)"
 	@echo "make lab       open the chapters in JupyterLab"
 	@echo "make test      lint, then run the unit tests and every notebook (PYTEST_ARGS='-k fixed')"
 	@echo "make lint      check style and spelling alone, in seconds"
@@ -68,6 +70,13 @@ assignments: $(READY)
 grade: $(READY)
 	$(BIN)/python tools/assignments.py --grade "$(SUBMISSIONS)"
 
+# Slides that ask no other host; the folder can be carried along as it is.
+slides: $(READY) $(VENDOR)
+	$(BIN)/python tools/slides.py
+
+pdf: book
+	$(BIN)/python tools/pdf.py
+
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -81,7 +90,9 @@ refresh: $(READY)
 serve:
 	@$(PYTHON) tools/serve.py --port $(PORT)
 
+# Trusted notebooks show their stored sliders at once; others only after they have been run.
 lab: $(READY)
+	$(BIN)/jupyter trust book/*.ipynb
 	$(BIN)/jupyter lab book/welcome.ipynb
 
 bench: $(READY)

@@ -5,8 +5,6 @@ book that is newer than its sources. `.ci/run` has both.
 """
 
 import contextlib
-import os
-import shutil
 import sys
 import threading
 from functools import partial
@@ -20,16 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "_build" / "html"
 AXE = ROOT / "_vendor" / ".tests" / "axe.min.js"  # tools/vendor.py fetches it
 sys.path.insert(0, str(ROOT / "tools"))
-# Without the last ones Chromium looks for its maker's servers at each start.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from chromium import ARGUMENTS, find_chromium  # noqa: E402
+
 # Two scripts of the theme declare one name, and on a reader's first visit it finds no mode stored;
 # nothing comes of either.
 ALLOWED = ("Identifier 'DOCUMENTATION_OPTIONS' has already been declared", "Got invalid theme mode")
@@ -125,12 +115,6 @@ def violations_in_every_look(page):
             page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
             found += [f"{theme}, {width}: {line}" for line in violations(page)]
     return found
-
-
-def find_chromium():
-    """The path of a Chromium, or None. The variable CHROMIUM names one that is elsewhere."""
-    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    return next(filter(None, (shutil.which(name) for name in names if name)), None)
 
 
 def why_not_built():

@@ -63,7 +63,8 @@ jupyter lab book/welcome.ipynb
 apdnn check-env
 ```
 
-The last command says in plain words what is missing on your machine, if anything is.
+The last command says in plain words what is missing on your machine, if anything is. Sliders show
+when their cell has run, or at once after `jupyter trust book/*.ipynb`.
 """
 
 
@@ -162,7 +163,8 @@ def install_cell(wheel, repository):
     cell = nbformat.v4.new_code_cell(INSTALL.replace("WHEEL", wheel).rstrip())
     cell.id = "install-the-package"  # the same in every run
     cell.metadata = nbformat.from_dict(
-        {"tags": ["remove-cell"], "jupyter": {"source_hidden": True}}
+        {"tags": ["remove-cell"], "jupyter": {"source_hidden": True},
+         "slideshow": {"slide_type": "skip"}}
     )
     return cell
 

@@ -1,7 +1,8 @@
 """Fetch the scripts that let the built book work without a network.
 
 Formulas need MathJax; widgets need RequireJS and the Jupyter widget manager; the
-playground needs onnxruntime-web, which runs networks in the browser.
+playground needs onnxruntime-web, which runs networks in the browser; slides need
+reveal.js.
 ``npm ci`` fetches them, at the versions and checksums of
 ``tools/offline/package-lock.json``, into a temporary folder, and the few files that
 the pages load are copied to ``_vendor/vendor``. ``book/_ext/offline.py`` points the
@@ -43,8 +44,13 @@ FILES = {
     "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm": "onnxruntime/ort-wasm-simd-threaded.wasm",
 }
 
-# What only tests use: into a folder that is not copied into the book, for its name begins with
-# a dot.
+# What only the slides use, and what only tests use: into folders that are not copied into the
+# book, for their names begin with a dot.
+DECK_FILES = {
+    "reveal.js/dist/reveal.js": ".slides/reveal.js",
+    "reveal.js/dist/reveal.css": ".slides/reveal.css",
+    "reveal.js/LICENSE": ".slides/LICENSE",
+}
 TEST_FILES = {"axe-core/axe.min.js": ".tests/axe.min.js"}
 
 # Tells RequireJS where the widgets' modules are, relative to this script. The
@@ -150,7 +156,7 @@ def main() -> None:
                 " internet connection."
             )
         shutil.rmtree(TARGET, ignore_errors=True)
-        for source, target in {**FILES, **TEST_FILES}.items():
+        for source, target in {**FILES, **DECK_FILES, **TEST_FILES}.items():
             copy_to = TARGET / target if target.startswith(".") else TARGET / "vendor" / target
             copy_to.parent.mkdir(parents=True, exist_ok=True)
             copy_from = Path(folder) / "node_modules" / source
