@@ -59,23 +59,25 @@ MARK_ALIKE = """() => {
 OF_COLOR = ("color-contrast", "link-in-text-block")
 
 
-def violations(page):
+def violations(page, only_color=False):
     """What axe-core finds wrong in a page, one line for each kind and element.
 
     What is the theme's own is left out.
+
+    only_color: for a page that was looked at already, in other colors
     """
     page.evaluate(AXE.read_text(encoding="utf-8"))
     page.evaluate(MARK_ALIKE)
     found = page.evaluate(
-        """async ofColor => {
+        """async ([onlyColor, ofColor]) => {
             const unlike = {exclude: ['[data-alike]']};
             const off = Object.fromEntries(ofColor.map(rule => [rule, {enabled: false}]));
-            const runs = [await axe.run(unlike, {runOnly: ofColor}),
-                          await axe.run(document, {rules: off})];
+            const runs = [await axe.run(unlike, {runOnly: ofColor})];
+            if (!onlyColor) runs.push(await axe.run(document, {rules: off}));
             return runs.flatMap(({violations}) => violations).flatMap(({id, help, nodes}) =>
                 nodes.map(({target}) => [id, help, String(target)]));
         }""",
-        OF_COLOR,
+        [only_color, OF_COLOR],
     )
 
     def of_the_theme(rule, target):
@@ -100,6 +102,10 @@ TAB_STOPS_FIT = """() => [...document.querySelectorAll(
         area.scrollWidth > area.clientWidth || area.scrollHeight > area.clientHeight ? 0 : -1))"""
 
 
+IN_SIGHT = """() => [...document.querySelectorAll('*')].map(
+    element => Number(element.checkVisibility())).join('')"""
+
+
 def violations_in_every_look(page):
     """What :func:`violations` finds on a phone and on a desktop, in light and dark colors.
 
@@ -111,9 +117,12 @@ def violations_in_every_look(page):
         if page.viewport_size["width"] != width:
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_function(TAB_STOPS_FIT)
+        before = None
         for theme in ("light", "dark"):
             page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-            found += [f"{theme}, {width}: {line}" for line in violations(page)]
+            last, before = before, page.evaluate(IN_SIGHT)
+            lines = violations(page, only_color=before == last)
+            found += [f"{theme}, {width}: {line}" for line in lines]
     return found
 
 
