@@ -49,24 +49,36 @@ def run_thieves(place, folder, device="auto"):
     if transform is None:
         came_out = controls(net, sets, place)
     else:
-        came_out = every_thief(net, transform.to(device), sets, place.seed)
-        came_out["theft"] = theft(net, sets, place.seed, transform.clip)
+        climbs = climbed(net, sets, place.seed, transform.clip)
+        came_out = every_thief(net, transform.to(device), sets, place.seed, climbs=climbs)
+        came_out["theft"] = theft(net, sets, place.seed, climbs)
     how = found | {"device": device_name(device), "seconds": round(time.perf_counter() - began, 1)}
     settings = SETTINGS | {"network_record_sha256": trained["sha256"]}
     return write(place, settings, came_out, folder, how)
 
 
-def every_thief(net, transform, sets, seed, counts=None):
-    """What each thief reaches, as records hold it: accuracies on the test split."""
+def climbed(net, sets, seed, clip):
+    """The two climbs that open the network for the whole theft, too: Candidates by name."""
+    images = sets.validation.images[:IMAGES]
+    return {"climb": attacks.climb(net, images, seed=seed, clip=clip, **CLIMB),
+            "strong_climb": thieves.strong_climb(net, images, seed=seed, clip=clip, **STRONG)}
+
+
+def every_thief(net, transform, sets, seed, counts=None, climbs=None):
+    """What each thief reaches, as records hold it: accuracies on the test split.
+
+    climbs: what :func:`climbed` returned, where it has been asked already.
+    """
+    climbs = climbs or climbed(net, sets, seed, transform.clip)
     return {"owner": accuracy(net, sets.test, transform), "raw": accuracy(net, sets.test),
             "images": len(sets.test), "perturbation": asdict(perturbation_size(
                 transform, sets.validation.images)),
-            "no_labels": without_labels(net, transform, sets, seed),
+            "no_labels": without_labels(net, transform, sets, seed, climbs),
             "labels": {str(count): with_labels(net, sets, count, seed, transform.clip)
                        for count in counts or LABELS}}
 
 
-def without_labels(net, transform, sets, seed):
+def without_labels(net, transform, sets, seed, climbs):
     """Thieves who have the network and raw images: what each of their tries reaches."""
     images, clip = sets.validation.images[:IMAGES], transform.clip
     p = transform.p if isinstance(transform, Fixed) else 0.2
@@ -76,10 +88,9 @@ def without_labels(net, transform, sets, seed):
     for name, sigma in keys.items():
         guesses = attacks.input_only(net, images, sigma, p, DRAWS, seed, clip)
         found[name] = tried(net, sets, guesses) | {"sigma": sigma, "p": p}
-    found["climb"] = tried(net, sets, attacks.climb(net, images, seed=seed, clip=clip, **CLIMB))
-    found["strong_climb"] = tried(net, sets, thieves.strong_climb(
-        net, images, seed=seed, clip=clip, **STRONG)) | {
-            "temperatures": [heat for heat in thieves.TEMPERATURES for _ in range(STRONG["tries"])]}
+    found |= {name: tried(net, sets, guesses) for name, guesses in climbs.items()}
+    found["strong_climb"]["temperatures"] = [heat for heat in thieves.TEMPERATURES
+                                             for _ in range(STRONG["tries"])]
     if max(found["strong_climb"]["accuracies"]) < SHUT:
         found["patient_climb"] = tried(net, sets, thieves.strong_climb(
             net, images, seed=seed + 1, clip=clip, **PATIENT)) | {
@@ -91,16 +102,14 @@ def without_labels(net, transform, sets, seed):
     return found
 
 
-def theft(net, sets, seed, clip=False):
+def theft(net, sets, seed, climbs):
     """No label and no key: open the network by climbing, let it label, train a clean one.
 
-    The thief climbs as in both attacks above and keeps the try with the highest score. Beside what
-    the student reaches stands what it would have reached with the true labels.
+    The thief keeps the try of the :func:`climbed` with the highest score. Beside what the student
+    reaches stands what it would have reached with the true labels.
     """
     images, loot = sets.validation.images[:IMAGES], sets.train[:LOOT]
-    both = [attacks.climb(net, images, seed=seed, clip=clip, **CLIMB),
-            thieves.strong_climb(net, images, seed=seed, clip=clip, **STRONG)]
-    kept = max(both, key=lambda guesses: guesses.scores[guesses.picked])
+    kept = max(climbs.values(), key=lambda guesses: guesses.scores[guesses.picked])
     opened = kept.transforms[kept.picked]
     found, settings = {}, STUDENT | {"seed": seed, "progress": False, "precision": "float32"}
     for name, split in (("stolen", None), ("true labels", loot)):
