@@ -10,6 +10,8 @@ from ._checks import whole_number
 from ._files import DataError, at_home
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# Names of folders that hold a part of a data set, with a folder a class inside, and are no classes.
+SPLITS = {"dev", "test", "testing", "train", "training", "val", "valid", "validation"}
 
 
 # ---- files
@@ -66,6 +68,12 @@ def picture_tree(root):
     if not tree or empty:
         what = f"no picture in {', '.join(empty)}" if empty else "there is no folder in it"
         raise DataError(f"{root}: {expected}, with names that end in {', '.join(ENDINGS)}; {what}.")
+    names = ", ".join(tree)
+    nested = all(path.parent != root / name for name, paths in tree.items() for path in paths)
+    if nested and all(name.lower() in SPLITS for name in tree):
+        raise DataError(f"{root}: {expected}, and {names} look like splits with the classes "
+                        "inside. Pass one of these folders: its pictures are divided into "
+                        "training, validation and test images.")
     return tree
 
 

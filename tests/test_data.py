@@ -9,6 +9,7 @@ import io
 import os
 import pickle
 import pickletools
+import shutil
 import struct
 import tarfile
 import types
@@ -1069,6 +1070,23 @@ def test_a_broken_picture_is_named(pictures, content):
     (pictures / "cat" / "2.png").write_bytes(content)
     with pytest.raises(DataError, match="2.png cannot be read as a picture"):
         ap.from_folder(pictures)
+
+
+@pytest.mark.parametrize("names", [("train", "test"), ("Training", "val", "test")])
+def test_splits_are_not_taken_for_classes(tmp_path, pictures, names):
+    for name in names:
+        shutil.copytree(pictures, tmp_path / "divided" / name)
+    with pytest.raises(DataError, match="look like splits.*Pass one of these folders"):
+        ap.from_folder(tmp_path / "divided")
+    assert ap.from_folder(tmp_path / "divided" / names[0]).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("names", [("train", "test"), ("train", "bus")])
+def test_classes_may_be_called_like_splits(tmp_path, pictures, names):
+    for name in names:  # pictures lie in the class itself, or another name stands beside
+        inside = name if names == ("train", "test") else f"{name}/cat"
+        shutil.copytree(pictures / "cat", tmp_path / "vehicles" / inside)
+    assert ap.from_folder(tmp_path / "vehicles").classes == tuple(sorted(names))
 
 
 def test_no_tree_of_pictures(tmp_path, pictures):
