@@ -4,6 +4,7 @@ Nothing here guesses. Where an array could be meant in two ways, a DataError say
 what was expected and how to get there.
 """
 
+import math
 import numbers
 
 import numpy as np
@@ -110,7 +111,12 @@ def check_split(split, num_classes, where):
     if images.numel() == 0:
         raise DataError(f"{where}: there are no images.")
     low, high = (bound.item() for bound in images.aminmax())
-    if not 0 <= low <= high <= 1:  # also refuses NaN
+    if not (math.isfinite(low) and math.isfinite(high)):
+        broken = ~images.isfinite().flatten(1)
+        first = broken.any(dim=1).nonzero()[0].item()
+        raise DataError(f"{where}: pixels must lie in [0, 1], found {broken.sum():,} that are NaN "
+                        f"or infinite, the first of them in image {first}.")
+    if not 0 <= low <= high <= 1:
         hint = ("Divide pixels of 0 … 255 by 255." if 0 <= low and 1 < high <= 255 else
                 "Networks of this book normalize inside themselves: pass pixels, "
                 "not normalized values.")

@@ -217,12 +217,12 @@ IMAGES, LABELS = torch.rand(6, 1, 4, 4), torch.arange(6)
         (
             IMAGES.where(IMAGES < IMAGES.max(), torch.nan),
             LABELS,
-            "pixels must lie in .0, 1., found values from nan",
+            "pixels must .* found 1 that are NaN or infinite, the first of them in image [0-5]",
         ),
         (
             IMAGES.where(IMAGES < IMAGES.max(), torch.inf),
             LABELS,
-            "pixels must lie in .0, 1., found .* to inf",
+            "pixels must .* found 1 that are NaN or infinite, the first of them in image [0-5]",
         ),
         (
             IMAGES,
