@@ -144,6 +144,13 @@ def check_images(images, name="images", *, raw=True):
                          f"found values from {low:g} to {high:g}")
 
 
+def check_untouched(before, after):
+    """Raises ValueError if a transform has changed the images that it was given."""
+    if not torch.equal(before, after):
+        raise ValueError("the transform writes into the images that it is given, so nothing raw is "
+                         "left of them: expected a new tensor, as from x + key instead of x += key")
+
+
 def check_floats(name, tensor, shape):
     """The shape of a float tensor; raises ValueError unless it is as ``shape`` says.
 

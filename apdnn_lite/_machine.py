@@ -38,8 +38,16 @@ def pick_device(device="auto"):
     return found
 
 
+def check_module(module):
+    """Raises ValueError for what is no network and no transform, such as a function."""
+    if not isinstance(module, torch.nn.Module):
+        raise ValueError("expected a network or a transform, a torch.nn.Module, got "
+                         f"{describe(module)}")
+
+
 def device_of(module):
     """The device a module's tensors are on (the CPU for one that has none)."""
+    check_module(module)
     tensors = (*module.parameters(), *module.buffers(), torch.empty(0, device="cpu"))
     return tensors[0].device
 
@@ -125,7 +133,7 @@ def try_network(net, images):
         for layout in (torch.channels_last, torch.contiguous_format):
             try:
                 net.to(memory_format=layout)  # what it gives depends on its weights' layout, too
-                logits = net(images.contiguous(memory_format=layout))
+                logits = net(images.contiguous(memory_format=layout).clone())  # it may write there
                 break
             except (RuntimeError, IndexError, TypeError) as error:
                 reason = error

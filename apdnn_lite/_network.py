@@ -16,7 +16,7 @@ from ._checks import (
     real_number,
     whole_number,
 )
-from ._machine import device_of, evaluating, on_loan
+from ._machine import check_module, device_of, evaluating, on_loan
 
 
 @torch.no_grad()
@@ -36,7 +36,7 @@ def ask(net, images, transform=None, batch_size=None):
     process, logits = placed(transform, device), []
     with evaluating(net, transform), asking(net) as answer:
         for batch in suited(images, transform).split(whole_number("batch_size", batch_size)):
-            logits.append(answer(process(batch.to(device))))
+            logits.append(answer(process(batch.to(device, copy=True))))  # it may write into them
     return torch.cat(logits)
 
 
@@ -56,6 +56,7 @@ def check_answered(logits):
 
 def suited(images, module):
     """Floating-point images in the type of a module's own numbers, such as float64."""
+    check_module(module)
     tensors = (*module.parameters(), *module.buffers(), images)
     return images.to(next(tensor.dtype for tensor in tensors if tensor.is_floating_point()))
 
@@ -85,7 +86,9 @@ def asking(net):
 
     def asked(images):
         net.to(memory_format=layout)  # of the weights; without effect where they lie so already
-        return net(images.contiguous(memory_format=layout))
+        given = images.contiguous(memory_format=layout)
+        # A copy, because a network may write into it: nn.ReLU(inplace=True) as a first layer does.
+        return net(given.clone() if given is images else given)
 
     def answer(images):
         nonlocal layout

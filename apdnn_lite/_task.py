@@ -6,8 +6,8 @@ import sys
 import torch
 from tqdm import tqdm
 
-from ._checks import check_images, check_labels, describe
-from ._machine import device_of, try_network
+from ._checks import check_images, check_labels, check_untouched, describe
+from ._machine import check_module, device_of, try_network
 
 
 def check_task(net, train, validation, transform=None):
@@ -17,6 +17,7 @@ def check_task(net, train, validation, transform=None):
     labels, if network or transform do not take such images, if a label has no logit, or if nothing
     can be trained.
     """
+    check_module(net)
     for name, split in (("training", train), ("validation", validation)):
         if len(split) == 0:
             raise ValueError(f"the {name} split is empty: expected at least one image")
@@ -32,8 +33,10 @@ def check_task(net, train, validation, transform=None):
                          "requires a gradient")
     images = train.images[:2]
     if transform is not None:
+        given = images.to(device_of(transform), copy=True)
         with torch.no_grad():
-            images = transform(images.to(device_of(transform)))
+            images = transform(given)
+        check_untouched(train.images[:2].to(given), given)
         if images.shape != train.images[:2].shape:
             raise ValueError("the transform turns images of shape "
                              f"{tuple(train.images.shape[1:])} into {describe(images)}: "

@@ -90,7 +90,7 @@ def perturbation_size(transform, images, batch_size=1000):
     images = suited(images, transform).to(device_of(transform))
     with evaluating(transform):
         for raw in images.split(whole_number("batch_size", batch_size)):
-            change = transform(raw) - raw
+            change = transform(raw.clone()) - raw
             total += change.double().square().sum().item()
             largest = max(largest, change.abs().max().item())
     if not math.isfinite(total):

@@ -10,7 +10,7 @@ import warnings
 import torch
 from torch import nn
 
-from ._checks import checked_shape, describe
+from ._checks import check_untouched, checked_shape, describe
 from ._files import at_home, write_whole
 from .transforms import Identity
 
@@ -29,7 +29,7 @@ class Exported(nn.Module):
 
     def forward(self, images, authorized):
         processed = images + authorized * (self.transform(images) - images)
-        return self.net(processed), processed
+        return self.net(processed.clone()), processed  # a network may write into its input
 
 
 def to_onnx(net, transform, path, image_shape):
@@ -94,12 +94,14 @@ def check_output(module, images, authorized):
     """Raises ValueError unless the module maps these images to logits and processed images."""
     shape = tuple(images.shape)
     try:
-        processed = module.transform(images)
+        before, given = images.clone(), images.clone()
+        processed = module.transform(given)
         fits = isinstance(processed, torch.Tensor) and processed.shape == shape
         logits = module(images, authorized)[0] if fits else None
     except Exception as error:  # a reader's own network may raise anything
         raise ValueError(f"the network or the transform does not take images of shape {shape}: "
                          f"{error}. Is image_shape={shape[1:]} what it was made for?") from error
+    check_untouched(before, given)
     if not fits:
         raise ValueError(f"expected a transform that returns images of shape {shape}, as it was "
                          f"given; got {describe(processed)}")

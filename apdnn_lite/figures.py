@@ -89,7 +89,7 @@ def processed(raw, transforms, titles=None):
     """
     rows, changes = {"raw": raw}, []
     for name, transform in transforms.items():
-        rows[name] = transform(raw)
+        rows[name] = transform(raw.clone())
         perturbation = rows[name] - raw
         amplify = max((times for times in (1, 2, 5, 10, 20, 50)
                        if times * perturbation.abs().max() <= 1), default=1)

@@ -260,3 +260,25 @@ def test_fit_and_predict_give_a_textbook_network_back_as_it_was():
     ap.predict(net, split.images)
     assert all(tensor.is_contiguous() for tensor in net.state_dict().values())
     assert net(split.images).shape == (12, 4)
+
+
+# ---- what is no network
+
+NO_NETWORKS = {"a function": lambda x: x, "nothing": None, "a pair": (nn.Identity(), None)}
+ASKED = {
+    "predict": lambda net, x, y: ap.predict(net, x),
+    "predict, with it as transform": lambda net, x, y: ap.predict(nn.Flatten(), x, net or "key"),
+    "access": lambda net, x, y: ap.access(net, ap.Split(x, y, y), ap.Fixed((1, 4, 4), 0.1, 0.2, 0)),
+    "fgsm": lambda net, x, y: ap.fgsm(net, x, y, 0.1),
+    "climb": lambda net, x, y: ap.attacks.climb(net, x),
+    "size": lambda net, x, y: ap.perturbation_size(net, x),
+    "fit": lambda net, x, y: ap.fit(net, ap.Split(x, y, y), ap.Split(x, y, y)),
+}
+
+
+@pytest.mark.parametrize("what", NO_NETWORKS)
+@pytest.mark.parametrize("ask", ASKED)
+def test_what_is_no_network_is_refused_by_its_kind(ask, what):
+    x, y = torch.rand(3, 1, 4, 4), torch.arange(3)
+    with pytest.raises(ValueError, match=r"(?i)module.*, got (function|NoneType|tuple|str)"):
+        ASKED[ask](NO_NETWORKS[what], x, y)

@@ -99,7 +99,7 @@ def fits(net, images, norm, signs, batch_size=100):
     first = second = 0
     for batch in images.to(device_of(net)).split(batch_size):
         with evaluating(net), watching(net, last=norm) as seen:
-            net(batch)
+            net(batch.clone())
         mean, var = moments(seen[0][1])
         first = first + len(batch) / len(images) * mean
         second = second + len(batch) / len(images) * (var + mean ** 2)

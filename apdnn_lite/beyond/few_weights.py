@@ -66,7 +66,7 @@ def hide(net, split, count=100, rounds=5, seed=0, foresee=False):
     moved = torch.zeros(len(before), dtype=torch.bool, device=before.device)
     split = split.to(before.device)
     for each in range(1, rounds + 1):
-        loss = F.cross_entropy(net(split.images), split.labels)
+        loss = F.cross_entropy(net(split.images.clone()), split.labels)
         slope = flat(torch.autograd.grad(loss, filters(net)))
         now = flat(filters(net))
         part = 0.7 + 0.3 * torch.rand(len(now), generator=numbers).to(now)

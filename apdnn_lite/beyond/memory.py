@@ -61,7 +61,7 @@ def replaying(net, images, parts):
         lambda part, inputs, output: outputs.update({part: output})) for part in parts]
     if hooks:
         with evaluating(net), torch.no_grad():
-            net(images.to(device_of(net)))
+            net(images.to(device_of(net), copy=True))
     for hook in hooks:
         hook.remove()
     try:
@@ -80,7 +80,7 @@ def norms(net, images):
     """
     check_images(images)
     with evaluating(net), torch.no_grad(), watching(net) as seen:
-        net(images[:1].to(device_of(net)))
+        net(images[:1].to(device_of(net), copy=True))
     found = [(maker, part) for part, _, maker in seen if maker is not None]
     if not found:
         raise ValueError("the network has no batch normalization behind a convolution, "
@@ -111,5 +111,5 @@ def mismatch(net, images):
     """
     check_images(images)
     with evaluating(net), watching(net) as seen:
-        net(images.to(device_of(net)))
+        net(images.to(device_of(net), copy=True))
     return torch.cat([distance(moments(x), part) for part, x, _ in seen]).mean()

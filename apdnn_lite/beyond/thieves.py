@@ -39,7 +39,7 @@ def renormalize(net, images, batch_size=500):
         part.momentum = None  # the plain mean over all batches
         part.train()
     for some in suited(images, net).split(batch_size):
-        net(some.to(device_of(net)))
+        net(some.to(device_of(net), copy=True))
     return net.eval()
 
 
