@@ -97,7 +97,7 @@ lab: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/attacks.py --parts guesses
+	$(BIN)/python benchmarks/attacks.py --parts guesses scoring
 
 # By hand, not with the tests: it runs the tests of a module once for each mutant of it.
 mutants: $(READY)
