@@ -1,6 +1,6 @@
 """What do attacks cost beyond the passes through the network that they cannot do without?
 
-    python benchmarks/attacks.py [--parts guesses scoring examples] [--images 4000] [--draws 2]
+    python benchmarks/attacks.py [--parts guesses scoring examples] [--images 2000] [--draws 2]
                                  [--keys 20] [--anyway] [--batch 100] [--repeats 3] [--clock wall]
 
 Part "guesses", in seconds for each draw:
@@ -66,7 +66,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--images", type=int, default=4_000, help="of a draw")
+    parser.add_argument("--images", type=int, default=2_000, help="of a draw")
     parser.add_argument("--draws", type=int, default=2, help="of a thief, 2 or more")
     parser.add_argument("--keys", type=int, default=20, help="of part scoring, 2 or more")
     parser.add_argument("--anyway", action="store_true",
