@@ -170,7 +170,7 @@ def imitate(thief, raw, processed, steps, lr, batch_size, seed):
 def candidates(net, images, transforms, precision="float32"):
     """The transforms, each with the thief's own score on their unlabeled images.
 
-    precision: "auto" is faster where bfloat16 is, and picks the same one.
+    precision: "auto" starts in bfloat16 where training gains by it, for the same pick.
     """
     check_images(images)
     scores = scores_of(decisiveness, net, images, transforms, precision)
