@@ -29,7 +29,7 @@ help:  ## show this list
 	@echo "make lint      check style and spelling alone, in seconds"
 	@echo "make refresh   execute all chapters again and save their outputs"
 	@echo "               (one only: CHAPTER=book/11_fixed.ipynb)"
-	@echo "make bench     measure the speed of training and of guessing keys (3 minutes)"
+	@echo "make bench     measure the speed of training and of guessing keys (3 to 4 minutes)"
 	@echo "make mutants   break the package in small ways, and see whether its tests notice"
 	@echo "               (hours; one module only: MODULES=losses)"
 	@echo "make clean     remove what was built; 'rm -r $(VENV)' removes the environment"
@@ -97,7 +97,7 @@ lab: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/attacks.py --parts guesses
+	$(BIN)/python benchmarks/attacks.py --parts guesses scoring
 
 # By hand, not with the tests: it runs the tests of a module once for each mutant of it.
 mutants: $(READY)

@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent
 OFFLINE = ROOT / "tests" / "offline"
+MANY = 10  # tests of a file that open pages
 
 # One thread per process. pytest runs two workers, each with the kernel of a
 # notebook; with as many threads as cores each, they would fight over the cores,
@@ -86,7 +87,10 @@ def announced_seconds(path):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """Notebooks first, the longest first, their cells in order; then the unit tests, shuffled."""
+    """Notebooks first, the longest first, their cells in order; then the unit tests, shuffled.
+
+    Of the unit tests, files that open many pages in a browser come before the others.
+    """
     notebooks = [item for item in items if item.path.suffix == ".ipynb"]
     seconds = {path: announced_seconds(path) for path in {item.path for item in notebooks}}
     notebooks.sort(key=lambda item: (-seconds[item.path], item.path))  # stable: cells stay in order
@@ -100,6 +104,10 @@ def pytest_collection_modifyitems(config, items):
             files.setdefault(item.path, []).append(item)
     order = list(files)
     shuffle(order)
+    # They take many minutes, and one worker runs a whole file: if it began last, the other worker
+    # would wait for it.
+    order.sort(key=lambda path: sum(
+        "browser" in getattr(item, "fixturenames", ()) for item in files[path]) < MANY)
     for path in order:
         shuffle(files[path])
     items[:] = notebooks + [item for path in order for item in files[path]]

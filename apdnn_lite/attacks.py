@@ -3,11 +3,10 @@
 Each attack takes exactly what its adversary has: the network, raw images (N, C, H, W)
 in [0, 1] without labels, and what the text says they know. It returns
 :class:`~apdnn_lite.transforms.Candidates`, the transforms they would put before the
-network. How well these do is for ``access`` to say, which has labels. A whole split is
-refused, because it holds labels. Wrong arguments raise ValueError.
-
-Threats: Chen and Wu (2018), direct piracy, the input-only attack and the pair attack;
-the brightness shift, climbing and the thief's own choice are ours.
+network. How well these do is for ``access`` to say, which has labels. Wrong arguments
+raise ValueError, and so does a whole split, because it holds labels. Direct piracy, the
+input-only attack and the pair attack are those of Chen and Wu (2018); the brightness
+shift, climbing and the thief's own choice are ours.
 """
 
 import math
@@ -18,7 +17,6 @@ import torch
 from ._checks import check_images, real_number
 from ._machine import device_of, evaluating
 from ._network import (
-    ask,
     asking,
     check_effort,
     checked_pairs,
@@ -27,6 +25,7 @@ from ._network import (
     recording,
     suited,
 )
+from ._scoring import scores_of
 from .transforms import Candidates, Fixed, Generator, Identity, Learned, Shift
 
 SHIFTS = np.linspace(-0.2, 0.2, 17)
@@ -168,12 +167,13 @@ def imitate(thief, raw, processed, steps, lr, batch_size, seed):
     return thief.requires_grad_(False).eval()
 
 
-def candidates(net, images, transforms):
-    """The transforms, each with the thief's own score on their unlabeled images."""
+def candidates(net, images, transforms, precision="float32"):
+    """The transforms, each with the thief's own score on their unlabeled images.
+
+    precision: "auto" starts in bfloat16 where training gains by it, for the same pick.
+    """
     check_images(images)
-    scores = [decisiveness(ask(net, images, transform)) for transform in transforms]
-    if not scores:
-        raise ValueError("an attack needs at least one transform to try, got none")
+    scores = scores_of(decisiveness, net, images, transforms, precision)
     return Candidates(transforms, scores)
 
 

@@ -1,9 +1,11 @@
 """Cells of a table on two workers, one of which is killed; and what is refused. On 40 images."""
 
 import dataclasses
+import re
 import shutil
 import sys
 import time
+from pathlib import Path
 
 import dask
 import distributed
@@ -15,6 +17,7 @@ from apdnn_lite import TrainingError, _files, data, experiments
 from apdnn_lite.experiments import Archive, cli, cluster, provenance, recipes, tables, thief
 from apdnn_lite.experiments import reproduce as again
 
+ROOT = Path(__file__).resolve().parent.parent
 COLUMN = "fashion_mnist/simple_cnn"
 QUICK = experiments.Recipe(epochs=2, batch_size=40)
 OF_PLACE_AND_TIME = {"seconds", "images_per_second"}
@@ -157,6 +160,22 @@ def test_processes_of_this_machine_share_its_threads(workers, own, monkeypatch):
     assert options["resources"] == {"cell": 1}
     record, = Archive(own).all()
     assert record["how"]["threads"] == 1, "as many as the worker that ran it was given"
+
+
+@pytest.mark.parametrize("page, count", [("book/commands.md", 2), ("README.md", 1)])
+def test_the_line_for_workers_that_are_started_by_hand_works(page, count):
+    """It takes away what Dask sets for them, and nothing else."""
+    lines = re.findall(r"export (DASK_\w+)='(.+?)'", (ROOT / page).read_text(encoding="utf-8"))
+    assert len(lines) == count and len(set(lines)) == 1
+
+    def of_workers(env):
+        found = {}
+        dask.config.refresh(config=found, defaults=dask.config.defaults, paths=[], env=env)
+        return dask.config.get(cluster.TRIMMED, config=found)
+
+    before, after = of_workers({}), of_workers(dict(lines))
+    assert before["MALLOC_TRIM_THRESHOLD_"] is not None, "Dask sets it no more: drop the line"
+    assert after == before | {"MALLOC_TRIM_THRESHOLD_": None}
 
 
 # ---- what is refused

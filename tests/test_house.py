@@ -53,7 +53,7 @@ EVENING = 1_500  # lines of all classroom modules together
 ORDER = """
     _checks _source _files _torchvision _machine _state _statistics _settings _augment _checkpoint
     _history _graph _task _arrays _pictures _sources _grid _table
-    data transforms models losses _network evaluate training adversarial attacks figures
+    data transforms models losses _network _scoring evaluate training adversarial attacks figures
     widgets playground export _backward exercises quizzes
     prior.networks prior.weights prior.activations prior.poison prior.frontier prior.locks
     prior.ckks prior.__init__
