@@ -18,7 +18,7 @@ import { image, present, size, store } from "./store.js";
 
 // The steps, their size and the noise at the start are those of the package; a batch there has 200 images. Here a climb
 // begins again from other noise, at most so many times, if its score is not high enough early on: see stuck.js.
-export const CLIMB = { steps: 20, rate: 0.01, deviation: 0.03, batch: 32, starts: 10, early: 4, enough: 0.9 };
+export const CLIMB = { steps: 20, rate: 0.01, deviation: 0.03, batch: 32, starts: 10, early: 5, enough: 1.05 };
 const CHUNK = 16;
 
 const parts = (indices) => Array.from({ length: Math.ceil(indices.length / CHUNK) }, (_, i) => indices.slice(i * CHUNK, (i + 1) * CHUNK));
