@@ -52,6 +52,7 @@ def test_pure_modules_know_nothing_of_the_page():
         "link.js",
         "missions.js",
         "nudge.js",
+        "stuck.js",
     }
     for name in imported:
         text = (scripts / name).read_text(encoding="utf-8")

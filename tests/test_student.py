@@ -218,6 +218,26 @@ def test_a_name_that_is_missing_is_found():
 
 # ---- what is written
 
+def test_references_to_figures_and_equations_are_words():
+    figure = new_code_cell("plot()")
+    figure.metadata["mystnb"] = {"figure": {"name": "fig-x"}}
+    cells = [
+        new_markdown_cell("{numref}`fig-x` shows it, as {numref}`fig-x` does."), figure,
+        new_markdown_cell("$$\nx\n$$ (eq-y)"),
+        new_markdown_cell("See {numref}`fig-x`, equation {eq}`eq-y` and {ref}`Climbing <climb>`."),
+    ]
+    student.plain_references(cells)
+    assert cells[0].source == "The figure below shows it, as the figure below does."
+    assert cells[3].source == "See the figure above, the equation above and Climbing."
+    with pytest.raises(ValueError, match="fig-z.* is not in this chapter"):
+        student.plain_references([new_markdown_cell("{numref}`fig-z`")])
+    for path in CHAPTERS:
+        notebook = student.without_solutions(nbformat.read(path, as_version=4), path.name)
+        student.plain_references(notebook.cells)
+        for cell in notebook.cells:
+            assert cell.cell_type != "markdown" or not student.REFERENCE.search(cell.source)
+
+
 def test_citations_are_names_and_years_with_a_link():
     library = student.parse_file(ROOT / "book" / "references.bib").entries
     text = "{cite:t}`tramer2020adaptive` and {cite:p}`chen2018protect, xiao2017fashion`"

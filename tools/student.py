@@ -38,6 +38,8 @@ MARK = re.compile(
     re.M | re.S,
 )
 CITATION = re.compile(r"\{cite(?::(?P<role>[tp]))?\}`(?P<keys>[^`]+)`")
+REFERENCE = re.compile(r"(?:\bequation )?\{(?P<role>numref|eq|ref)\}`(?P<target>[^`]+)`")
+LABEL = re.compile(r"^:name: (\S+)|^\((\S+)\)=$|^\$\$ \((\S+)\)|^:label: (\S+)", re.M)
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 
@@ -136,6 +138,41 @@ def plain_citations(text, library):
     return CITATION.sub(plain, text)
 
 
+def plain_references(cells):
+    """Turn references to figures, equations and sections into words, in all cells of a chapter.
+
+    JupyterLab numbers no figure that a cell draws, and so a number would lead nowhere.
+    Raises ValueError if a reference is to no figure or equation of the same chapter.
+    """
+    places = {}
+    for number, cell in enumerate(cells):
+        named = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        found = [named] if named else []
+        if cell.cell_type == "markdown":
+            found += [name for names in LABEL.findall(cell.source) for name in names if name]
+        places.update(dict.fromkeys(found, number))
+    for number, cell in enumerate(cells):
+        if cell.cell_type != "markdown":
+            continue
+
+        def plain(match, here=number, text=cell.source):
+            if match["role"] == "ref":
+                return match["target"].partition("<")[0].strip()
+            if match["target"] not in places:
+                raise ValueError(
+                    f"{match[0]} is not in this chapter; expected a figure or an equation of it: "
+                    "name the figure in its cell, or write the reference as a link"
+                )
+            kind = "figure" if match["role"] == "numref" else "equation"
+            there = places[match["target"]]
+            below = there > here or there == here and match["target"] in text[match.end():]
+            begins = not text[:match.start()].strip() or re.search(
+                r"[.?!:]\s+$|\n\n$", text[:match.start()])
+            return f"{'The' if begins else 'the'} {kind} {'below' if below else 'above'}"
+
+        cell.source = REFERENCE.sub(plain, cell.source)
+
+
 def prune_widgets(notebook):
     """Forget the stored state of widgets that no output shows any more."""
     stored = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
@@ -198,6 +235,10 @@ def write_notebooks(folder, config, change=None):
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = plain_citations(cell.source, library)
+        try:
+            plain_references(notebook.cells)
+        except ValueError as error:
+            raise ValueError(f"{path.name}: {error}") from error
         if change:
             change(notebook, path.stem)
         nbformat.write(notebook, book / path.name)

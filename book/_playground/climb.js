@@ -13,10 +13,12 @@ import { megabytes } from "./numbers.js";
 import { drawNoise, shuffled, uniform } from "./random.js";
 import { information, informationSlope } from "./score.js";
 import { showScores } from "./scores.js";
+import { stuck } from "./stuck.js";
 import { image, present, size, store } from "./store.js";
 
-// The steps, their size and the noise at the start are those of the package; a batch there has 200 images.
-export const CLIMB = { steps: 20, rate: 0.01, deviation: 0.03, batch: 64 };
+// The steps, their size and the noise at the start are those of the package; a batch there has 200 images. Here a climb
+// begins again from other noise, at most so many times, if its score is not high enough early on: see stuck.js.
+export const CLIMB = { steps: 20, rate: 0.01, deviation: 0.03, batch: 32, starts: 10, early: 5, enough: 1.05 };
 const CHUNK = 16;
 
 const parts = (indices) => Array.from({ length: Math.ceil(indices.length / CHUNK) }, (_, i) => indices.slice(i * CHUNK, (i + 1) * CHUNK));
@@ -64,28 +66,45 @@ export async function scoreAndGradient(name, indices, signs, sigma, keep = () =>
 /**
  * One climb on the present network, shown while it goes; it ends early when the reader stops it or changes something.
  * @param {(steps: object[]) => void} draw is given the steps so far: {score, accuracy}, as shares
- * @returns {Promise<{steps: object[], finished: boolean}>}
+ * @returns {Promise<{steps: object[], finished: boolean, starts: number}>} steps of the last start
  */
 export async function climb(draw, say) {
   const mine = ++store.generation;
   const name = store.network;
   const network = present();
   await openInside(name, say);
-  say("Climbing …");
+  const current = () => mine === store.generation && store.trying;
+  let last;
+  let starts = 0;
+  do {
+    starts += 1;
+    say(starts === 1 ? "Climbing …" : `Stuck. Climbing from other noise, start ${starts} of ${CLIMB.starts} at most …`);
+    last = await climbFrom(name, network, current, draw, starts < CLIMB.starts);
+  } while (last.stuck && current());
+  const { steps, delta, found } = last;
+  if (mine === store.generation) {
+    setKey({ signs: delta.map((value) => value / found.sigma), sigma: found.sigma, edited: true, found, brightness: 0 }, false);
+    keyChanged();
+  }
+  return { steps: steps.length ? steps : [{ score: 0, accuracy: null }], finished: steps.length === CLIMB.steps, starts };
+}
+
+/** Climbs from noise of its own, until all steps are done; or, if another start is left, until it is stuck. */
+async function climbFrom(name, network, current, draw, again) {
   network.climbs = (network.climbs ?? 0) + 1;
   const found = { what: "climbing", name: `climb ${network.climbs} of seed ${store.seed}`, sigma: store.sigma };
   const delta = drawNoise(size(), CLIMB.deviation, store.seed, network.climbs);
   const next = uniform(store.seed, network.climbs + 2 ** 31);
   const adam = new Adam(delta.length, CLIMB.rate);
-  const current = () => mine === store.generation && store.trying;
-  const scaled = () => delta.map((value) => value / found.sigma);
   const steps = [];
+  const scores = [];
   for (let step = 0; step < CLIMB.steps && current(); step++) {
-    const signs = scaled();
+    const signs = delta.map((value) => value / found.sigma);
     const yours = new Answers();
     const indices = shuffled(store.contents.images.count, next).slice(0, CLIMB.batch);
     const { score, gradient } = await scoreAndGradient(name, indices, signs, found.sigma, (some, result) => yours.keep(some, result));
     if (!current()) break;
+    scores.push(score);
     steps.push({ score: score / Math.log(store.contents.classes.length), accuracy: store.blind ? null : yours.correct(store.labels) / yours.count });
     Object.assign(store, { yours });
     setKey({ signs, sigma: found.sigma, edited: true, found, brightness: 0 }, false);
@@ -93,11 +112,7 @@ export async function climb(draw, say) {
     showGallery();
     draw(steps);
     adam.step(delta, gradient);
+    if (again && stuck(scores, CLIMB)) return { steps, delta, found, stuck: true };
   }
-  const finished = steps.length === CLIMB.steps;
-  if (mine === store.generation) {
-    setKey({ signs: scaled(), sigma: found.sigma, edited: true, found, brightness: 0 }, false);
-    keyChanged();
-  }
-  return { steps: steps.length ? steps : [{ score: 0, accuracy: null }], finished };
+  return { steps, delta, found, stuck: false };
 }

@@ -54,9 +54,10 @@ function drawClimb(steps) {
 async function climbOnce() {
   $("climb-problem").hidden = true;
   try {
-    const { steps, finished } = await climb(drawClimb, (text) => ($("climb-state").textContent = text));
+    const { steps, finished, starts } = await climb(drawClimb, (text) => ($("climb-state").textContent = text));
     const [first, last] = [steps[0], steps.at(-1)].map(({ score }) => (score * Math.log(store.contents.classes.length)).toFixed(2));
-    const text = `${steps.length} steps: the score went from ${first} to ${last}.`;
+    const before = starts > 1 ? ` ${starts === 2 ? "One start" : `${starts - 1} starts`} before it got stuck.` : "";
+    const text = `${steps.length} steps: the score went from ${first} to ${last}.${before}`;
     $("climb-state").textContent = finished ? text : `Stopped after ${text}`;
     $("curve").setAttribute("aria-label", `A climb. ${text}`);
     if (finished) await store.settled;
