@@ -1,5 +1,6 @@
 """The command line, on 40 random images."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -368,3 +369,20 @@ def test_output_to_a_full_disk_is_one_line():
         done = subprocess.run([sys.executable, "-m", "apdnn_lite", "list"], cwd=ROOT, stdout=full,
                               stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
+
+
+def test_the_page_on_the_command_line_does_not_repeat_choices(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "book" / "_ext")
+    import command_pages
+
+    def choices(parser):
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for each in action.choices.values():
+                    yield from choices(each)
+            elif action.choices:
+                yield action.dest, action.choices, action.help
+
+    assert {"dataset", "network", "lock"} <= {name for name, *_ in choices(cli.parser())}
+    for name, values, said in choices(command_pages.parser()):
+        assert any(str(value) not in said for value in values), name

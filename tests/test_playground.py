@@ -197,6 +197,20 @@ def test_the_thiefs_tools_are_those_of_the_package(play):
     assert shown["scores"][-1] == pytest.approx(darker.scores[0], abs=1e-3)
     assert f"thief's score {darker.scores[0]:.2f}" in page.locator("#pg-yours").inner_text()
 
+    page.locator("#pg-clear").click()
+    wait(page)
+    few = TEST[:32]
+    page.locator("#pg-epsilon").fill("4")
+    page.locator("#pg-attack").click()
+    for method, options in (("fgsm", {}), ("pgd", {"steps": 10, "random_start": False})):
+        page.locator("#pg-method").select_option(method)
+        page.locator("#pg-attack-state").filter(
+            has_text=f"answered correctly after {method.upper()} with ε = 4/255").wait_for()
+        adversarial = getattr(ap, method)(net, few.images, few.labels, 4 / 255, **options)
+        expected = round(32 * ap.accuracy(net, ap.Split(adversarial, few.labels, few.indices)))
+        said = page.locator("#pg-attack-state").inner_text()
+        assert abs(int(said.split(": ")[1].split()[0]) - expected) <= 1, (method, said, expected)
+
     page.locator("#pg-pair").click()
     shown = wait(page)
     taken = as_transform(page.evaluate("playground.key()"))

@@ -61,6 +61,7 @@ def test_the_questions_of_a_chapter(number):
             assert answer["feedback"][-1] in ".?!", answer
         for text in texts(question):
             assert not re.search(r"—|--|  |\bTO-?DO\b|\d %|[*`$\\]", text), text
+            assert not re.search("[\"']", re.sub("<code>.*?</code>", "", text)), "curled quotes"
 
 
 def test_neither_the_place_nor_the_length_gives_the_right_answer_away():

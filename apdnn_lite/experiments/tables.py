@@ -42,7 +42,7 @@ JPEG = ("cifar10_jpeg", "resnet20")
 TITLES = NETWORKS | {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10",
                      "cifar10_jpeg": "CIFAR-10, JPEG copy"}
 LABELS = {"direct": "direct piracy", "brightness": "brightness, 17 shifts",
-          "input_only": "input-only", "input_only_loud": "input-only, louder",
+          "input_only": "input-only", "input_only_loud": "input-only, strong",
           "input_only_matched": "input-only, σ matched", "climb": "climbing the score",
           "pair_1": "1 pair", "pair_10": "10 pairs", "pair_100": "100 pairs",
           "pair_6000": "pairs, 10 %", "pair_30000": "pairs, 50 %", "pair_60000": "pairs, 100 %"}

@@ -47,13 +47,13 @@ export async function attack(name, indices, method, epsilon) {
 async function refreshOnce() {
   const name = store.network;
   const method = $("method").value;
-  const epsilon = Number($("epsilon").value) / 255;
+  const levels = Number($("epsilon").value);
   await openInside(name, (text) => ($("attack-state").textContent = text));
   const order = Array.from({ length: COUNT }, (_, i) => (store.shown[0] + i) % store.contents.images.count);
   let [right, before, done] = [0, 0, 0];
   while (done < COUNT) {
     const indices = order.slice(done, done + CHUNK);
-    const { pixels, logits, classes } = await attack(name, indices, method, epsilon);
+    const { pixels, logits, classes } = await attack(name, indices, method, levels / 255);
     if (state.again || name !== store.network) return; // something else is to be shown
     indices.forEach((index, i) => {
       const mine = logits.subarray(i * classes, (i + 1) * classes);
@@ -67,7 +67,7 @@ async function refreshOnce() {
     });
     done += indices.length;
   }
-  $("attack-state").textContent = `${present().title}: ${right} of ${COUNT} images are answered correctly; without the attack, ${before}.`;
+  $("attack-state").textContent = `${present().title}: ${right} of ${COUNT} images are answered correctly after ${method.toUpperCase()} with ε = ${levels}/255; without the attack, ${before}.`;
 }
 
 /** Attacks again after every change; while it does, only the last one counts. */
