@@ -335,17 +335,20 @@ def test_what_is_shipped_is_whole():
     for transform in ("baseline", "fixed", "learned", "generator"):
         for size in ("mini", "full"):
             assert len(beyond.seeds("thieves", transform, size=size)) == 3
+    assert len(beyond.seeds("thieves", "fixed-clipped")) == 3
     for place in (*store.BEYOND.glob("[!l]*/**/*.json"),):
         how = ap.experiments.read_record(place)["how"]
-        assert len(how["commit"]) == 40 and how["device"] == "NVIDIA H200"
+        device = "cpu" if "fixed-clipped" in str(place) else "NVIDIA H200"
+        assert len(how["commit"]) == 40 and how["device"] == device
     with pytest.raises(RecordError, match="beyond --help"):
         beyond.seeds("uniform", "generator")
 
 
 def test_shipped_thieves_name_the_record_of_the_network_that_is_shipped():
-    for transform in ("fixed", "learned", "generator", "baseline"):
-        for record in beyond.seeds("thieves", transform, size="full"):
-            name = ap.experiments.checked_name("fashion_mnist", "resnet20", transform, "full",
+    for transform, size in (*((kind, "full") for kind in ("fixed", "learned", "generator",
+                                                          "baseline")), ("fixed-clipped", "mini")):
+        for record in beyond.seeds("thieves", transform, size=size):
+            name = ap.experiments.checked_name("fashion_mnist", "resnet20", transform, size,
                                                record["asked"]["seed"])
             trained = ap.experiments.SHIPPED.read(name)
             assert record["asked"]["settings"]["network_record_sha256"] == trained["sha256"]
