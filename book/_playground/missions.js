@@ -36,7 +36,7 @@ export const MISSIONS = [
   {
     id: "climb", network: "learned", title: "Do not guess, climb",
     task: "Random keys do next to nothing against the learned perturbation. Open it by climbing, to at least 80%.",
-    hint: "Press “Climb” and wait up to a minute. Many starts get stuck near the bottom. The score shows which, and the page begins again from other noise, with up to ten starts. If all of them get stuck, climb again.",
+    hint: "Press “Climb” and wait a minute or two. Many starts get stuck near the bottom. The score shows which, and the page begins again from other noise, with up to ten starts. If all of them get stuck, climb again.",
     done: ({ network, kind, accuracy }) => network === "learned" && kind === "climbing" && accuracy >= 0.8,
     lesson: "Twenty steps along the gradient of a score that needs no label did what hundreds of guesses could not.",
   },
