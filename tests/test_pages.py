@@ -151,6 +151,22 @@ def test_page(open_page, name):
         pytest.skip("all but axe-core's part: it is not there, run `python tools/vendor.py`")
 
 
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_the_button_of_a_solution_is_seen_however_long_its_title_is(open_page, width):
+    size = {"width": width, "height": 900}
+    page = open_page("book/07_passwords_and_encryption.html", viewport=size)
+    page.wait_for_selector(".solution .toggle-button")
+    outside = """() => [...document.querySelectorAll(".solution .toggle-button")].map((it) => {
+        const [mine, box] = [it, it.closest(".solution")].map((e) => e.getBoundingClientRect());
+        return [mine.top - box.top, box.bottom - mine.bottom, box.right - mine.right];
+    })"""
+    found = page.evaluate(outside)
+    assert len(found) == 4 and min(min(each) for each in found) >= 0, found
+    page.locator(".solution .toggle-button").nth(1).click()
+    page.locator(".solution").nth(1).locator("div.cell, p").last.wait_for()
+    assert min(page.evaluate(outside)[1]) >= 0
+
+
 def test_a_page_without_scripts_says_what_its_sliders_need(open_page):
     page = open_page("book/11_fixed.html", java_script_enabled=False)
     notes = page.locator("noscript p")
