@@ -29,7 +29,7 @@ help:  ## show this list
 	@echo "make lint      check style and spelling alone, in seconds"
 	@echo "make refresh   execute all chapters again and save their outputs"
 	@echo "               (one only: CHAPTER=book/11_fixed.ipynb)"
-	@echo "make bench     measure the speed of training and of guessing keys (3 to 4 minutes)"
+	@echo "make bench     measure the speed of training and of guessing keys (some minutes)"
 	@echo "make mutants   break the package in small ways, and see whether its tests notice"
 	@echo "               (hours; one module only: MODULES=losses)"
 	@echo "make clean     remove what was built; 'rm -r $(VENV)' removes the environment"
