@@ -149,6 +149,13 @@ def test_an_exception_may_be_one_of_a_single_data_set():
     assert beta == {"mnist": 2.0, "fashion_mnist": 0.5}
 
 
+def test_the_columns_of_table_2_stand_under_one_another():
+    rows = [line for line in tables.report().splitlines() if " / " in line and "source " in line]
+    assert len(rows) >= 9
+    assert len({line.index("source ") for line in rows}) == 1
+    assert all(line[line.index("source ") - 1] == " " for line in rows)
+
+
 # ---- making them again
 
 def test_reproduce_runs_what_is_missing_and_report_prints_it(tiny, capsys):

@@ -236,7 +236,7 @@ def report(folder=None):
             paper = " / ".join(f"{value:.2f}" for value in row["paper"])
             if len(row["records"]) > (seeds := values[0].across.seeds):
                 held[f"{label} on {row['transform']}"] = seeds, why
-            lines.append(f"{label:32}{row['transform']:15}{' / '.join(map(str, values)):42}"
+            lines.append(f"{label:32}{row['transform']:15}{' / '.join(map(str, values)):47}"
                          f"{'source ' * bool(paper)}{paper}".rstrip())
     if named := gaps.few_seeds(held):
         lines += ["", f"Fewer than {gaps.SEEDS} seeds:", *named]
