@@ -307,6 +307,7 @@ def test_data_shows_every_place(tiny, capsys, monkeypatch):
 # ---- errors, and consoles
 
 def test_errors_go_to_standard_error_with_status_1(tiny, capsys):
+    tiny.mkdir(exist_ok=True)
     for arguments, message in ((["attack", *FIXED], "no such record"),
                                (["check"], "no stored networks in")):
         assert cli.main([*arguments, "--folder", str(tiny)]) == 1
@@ -314,6 +315,16 @@ def test_errors_go_to_standard_error_with_status_1(tiny, capsys):
         assert shown.out == "" and shown.err.startswith("error: ") and message in shown.err
     assert cli.main(["list", "--folder", str(tiny)]) == 0
     assert capsys.readouterr().out == f"no records in {tiny}\n"
+
+
+@pytest.mark.parametrize("command", ["list", "report", "check"])
+def test_a_mistyped_folder_is_refused_where_a_command_only_reads_it(command, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for name in ("nowhere", "file"):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main([command, "--folder", str(tmp_path / name)])
+        assert stopped.value.code == 2
+        assert f"there is no folder '{tmp_path / name}'" in capsys.readouterr().err
 
 
 def test_an_altered_record_is_an_error_too(tiny, capsys):

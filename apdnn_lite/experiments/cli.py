@@ -58,6 +58,13 @@ def let_go(stream):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def there(text):
+    """The folder of a command that only reads it: a mistyped one would look like an empty one."""
+    if not at_home(text).is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder '{text}'")
+    return at_home(text)
+
+
 def parser():
     """The parser of all commands; ``function`` of what it returns runs the command."""
     called = "apdnn" if Path(sys.argv[0]).stem == "apdnn" else "python -m apdnn_lite"
@@ -76,15 +83,15 @@ def parser():
     device = argparse.ArgumentParser(add_help=False)
     device.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: auto)")
 
-    def folder(text):
+    def folder(text, kind=at_home):
         where = argparse.ArgumentParser(add_help=False)
-        where.add_argument("--folder", type=at_home, help=text)
+        where.add_argument("--folder", type=kind, help=text)
         return where
 
     own = folder("of the records (default: your own, in your data folder)")
     both = folder("of records and weights (default: your own, and where that has none, those that "
                   "come with the package)")
-    shipped = folder("of records and weights (default: those that come with the package)")
+    shipped = folder("of records and weights (default: those that come with the package)", there)
     shown = argparse.ArgumentParser(add_help=False, parents=[shipped])
     shown.add_argument("--with-shipped", action="store_true", help="your own, or those of "
                        "--folder, together with those that come with the package")
