@@ -144,6 +144,13 @@ def check_images(images, name="images", *, raw=True):
                          f"found values from {low:g} to {high:g}")
 
 
+def check_pairs(split):
+    """Raises ValueError unless ``split`` holds images and labels, as a ``Split`` does."""
+    if not hasattr(split, "images") or not hasattr(split, "labels"):
+        raise ValueError("expected a Split, which holds images and their labels, such as "
+                         f"ap.load(\"mnist\").train; got {describe(split)}")
+
+
 def check_untouched(before, after):
     """Raises ValueError if a transform has changed the images that it was given."""
     if not torch.equal(before, after):

@@ -11,12 +11,13 @@ from torch.nn import functional as F
 from ._checks import (
     check_images,
     check_labels,
+    check_pairs,
     checked_seed,
     describe,
     real_number,
     whole_number,
 )
-from ._machine import check_module, device_of, evaluating, on_loan
+from ._machine import check_module, device_of, evaluating, on_loan, try_network
 
 
 @torch.no_grad()
@@ -134,9 +135,17 @@ def check_processed(images):
 
 def check_split(split):
     """Raises ValueError unless there is something to measure: images, and a label for each."""
+    check_pairs(split)
     if len(split.images) == 0:
         raise ValueError("the split holds no image: there is nothing to measure")
     check_labels(split.labels, len(split.images))
+
+
+def check_labeled(net, split):
+    """Raises ValueError unless these are raw images, each labeled by a class of the network."""
+    check_split(split)
+    check_images(split.images)
+    check_classes(split.labels, try_network(net, split.images[:2])[1].shape[1])
 
 
 def losses(logits, labels):

@@ -68,6 +68,31 @@ def test_pick_takes_as_many_of_each_class_and_others_for_another_seed(data):
         labels.pick(data.train[:100], 30)
 
 
+@pytest.mark.parametrize("thief", [labels.read_out, labels.universal_key, labels.fine_tune])
+def test_thieves_with_labels_refuse_what_no_class_of_the_network_is(data, thief):
+    net, few = ap.SimpleCNN().eval(), labels.pick(data.train, 1)
+    for wrong in (ap.Split(few.images, few.labels + 5, few.indices),
+                  ap.Split(few.images, few.labels - 1, few.indices)):
+        with pytest.raises(ValueError, match="expected labels from 0 to 9"):
+            thief(net, wrong)
+    with pytest.raises(ValueError, match=r"images must be raw, with pixels in \[0, 1\]"):
+        thief(net, ap.Split(few.images * 255, few.labels, few.indices))
+
+
+def test_a_split_is_asked_for_by_its_name(data):
+    net = ap.SimpleCNN().eval()
+    pair = data.test.images, data.test.labels
+    of_torch = torch.utils.data.TensorDataset(*pair)
+    for wrong, kind in ((data.test.images, "Tensor of shape"), (pair, "tuple"),
+                        (of_torch, "TensorDataset"), (net, "SimpleCNN")):
+        for use in (lambda wrong: ap.accuracy(net, wrong), lambda wrong: labels.pick(wrong, 1),
+                    lambda wrong: labels.read_out(net, wrong),
+                    lambda wrong: ap.fit(net, wrong, data.validation, epochs=1),
+                    lambda wrong: ap.fit(net, data.train, wrong, epochs=1)):
+            with pytest.raises(ValueError, match=f"expected a Split, .* got {kind}"):
+                use(wrong)
+
+
 def test_features_are_what_the_last_layer_reads(data):
     images = data.test.images[:4]
     for net in (ap.SimpleCNN().eval(), ap.ResNet20().eval()):
@@ -133,6 +158,8 @@ def test_batch_normalization_is_estimated_on_the_thief_s_images(data):
     assert same(before, net.state_dict()) and not any(part.training for part in opened.modules())
     with pytest.raises(ValueError, match="no batch normalization"):
         thieves.renormalize(ap.SimpleCNN(), images)
+    with pytest.raises(ValueError, match="batch_size must be a whole number"):
+        thieves.renormalize(net, images, batch_size=0)
 
 
 def test_a_saturated_lock_opens_at_a_temperature_only():
@@ -142,7 +169,7 @@ def test_a_saturated_lock_opens_at_a_temperature_only():
     cold, hot = ap.access(sure, split, both).accuracies
     assert cold < 0.35 and hot > 0.95 and both.picked == 1
     with pytest.raises(ValueError, match="temperature must be"):
-        thieves.strong_climb(sure, split.images, (0,), **settings)
+        thieves.strong_climb(sure, split.images, (1, 0), **settings | {"steps": 10**9})  # at once
 
 
 def test_the_whole_theft_trains_on_the_labels_that_the_opened_network_gives(data):

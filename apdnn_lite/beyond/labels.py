@@ -13,12 +13,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .._checks import one_of, real_number, whole_number
+from .._checks import check_images, one_of, real_number, whole_number
 from .._machine import at_work, device_of, evaluating, try_network
 from .._network import (
     ask,
     asking,
     check_effort,
+    check_labeled,
     check_split,
     random_numbers,
     recording,
@@ -62,7 +63,7 @@ def representation(net, images, layer="features"):
             raise ValueError("the network has no linear layer: name a layer of it")
         hook = last[0].register_forward_hook(lambda part, x, out: seen.append(x[0]))
     else:
-        module = parts[one_of("layer", layer, {*LAYERS, *parts})]
+        module = parts[one_of("layer", layer, [*LAYERS, *filter(None, parts)])]
         hook = module.register_forward_hook(lambda part, x, out: seen.append(out))
     try:
         ask(net, images)
@@ -95,7 +96,7 @@ def read_out(net, labeled, layer="features", weight=1.0):
 
     It is logistic regression, Σ cross-entropy + weight/2 · ‖W‖², by L-BFGS.
     """
-    check_split(labeled)
+    check_labeled(net, labeled)
     weight = real_number("weight", weight)
     labels = labeled.labels.to(device_of(net))
     with torch.no_grad():
@@ -128,11 +129,13 @@ def universal_key(net, labeled, images=None, steps=150, lr=0.03, batch_size=100,
     images: unlabeled raw images; with them it also raises the thief's score of a batch
         (:func:`~apdnn_lite.attacks.information`). Returns a frozen ``Learned``.
     """
-    check_split(labeled)
+    check_labeled(net, labeled)
     steps, batch_size = check_effort(steps, lr, batch_size)
     device, generator = device_of(net), random_numbers(seed)
     thief = Learned(tuple(labeled.images.shape[1:]), sigma, seed, clip).to(device)
     optimizer, labeled = torch.optim.Adam([thief.delta], lr), labeled.to(device)
+    if images is not None:
+        check_images(images)
     with evaluating(net), asking(net) as answer:
         for _ in range(steps):
             some = labeled[batch(labeled.labels, batch_size, generator)]
@@ -151,7 +154,7 @@ def fine_tune(net, labeled, steps=150, lr=3e-4, batch_size=32, seed=0):
     All weights move, and batch normalization too. From an untrained network this is
     training from scratch with the same labels. The copy is in evaluation mode.
     """
-    check_split(labeled)
+    check_labeled(net, labeled)
     steps, batch_size = check_effort(steps, lr, batch_size)
     net, device, generator = copy.deepcopy(net), device_of(net), random_numbers(seed)
     labeled, (layout, _) = labeled.to(device), try_network(net, labeled.images[:2])

@@ -11,7 +11,7 @@ import copy
 import torch
 from torch import nn
 
-from .._checks import check_images, real_number
+from .._checks import check_images, real_number, whole_number
 from .._machine import device_of, evaluating
 from .._network import ask, asking, check_effort, independent_seeds, recording, suited
 from ..attacks import candidates, raise_score
@@ -38,7 +38,7 @@ def renormalize(net, images, batch_size=500):
         part.reset_running_stats()
         part.momentum = None  # the plain mean over all batches
         part.train()
-    for some in suited(images, net).split(batch_size):
+    for some in suited(images, net).split(whole_number("batch_size", batch_size)):
         net(some.to(device_of(net), copy=True))
     return net.eval()
 
@@ -56,10 +56,10 @@ def strong_climb(net, images, temperatures=TEMPERATURES, tries=3, steps=120, lr=
     """
     check_images(images)
     steps, batch_size = check_effort(steps, lr, batch_size)
+    heats = [real_number("temperature", heat, above=True) for heat in temperatures]
     images, shape, found = images.to(device_of(net)), tuple(images.shape[1:]), []
     with evaluating(net), asking(net) as answer:
-        for temperature in temperatures:
-            heat = real_number("temperature", temperature, above=True)
+        for heat in heats:
             for each in independent_seeds(seed, "tries", tries):
                 thief = Learned(shape, sigma, each, clip).to(images.device)
                 found.append(raise_score(lambda x, heat=heat: answer(x) / heat, images,
