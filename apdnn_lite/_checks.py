@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 
-def whole_number(name, value, least=1):
-    """``value`` as an int; raises ValueError unless it is a whole number, ``least`` or more."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name} must be a whole number, {least} or more, got {value!r}")
+def whole_number(name, value, least=1, most=math.inf):
+    """``value`` as an int; raises ValueError unless it is a whole number, ``least`` to ``most``."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or not least <= value <= most:
+        bounds = f"{least} or more" if most == math.inf else f"from {least} to {most}"
+        raise ValueError(f"{name} must be a whole number, {bounds}, got {value!r}")
     return int(value)
 
 
@@ -149,6 +151,14 @@ def check_pairs(split):
     if not hasattr(split, "images") or not hasattr(split, "labels"):
         raise ValueError("expected a Split, which holds images and their labels, such as "
                          f"ap.load(\"mnist\").train; got {describe(split)}")
+
+
+def check_covers(images, **parts):
+    """Raises ValueError unless each is a number, or has the height and width of the images."""
+    for name, part in parts.items():
+        if isinstance(part, torch.Tensor) and part.shape[-2:] != images.shape[-2:]:
+            raise ValueError(f"{name} must be a number, or as high and wide as the images, "
+                             f"{tuple(images.shape[-2:])}, got {describe(part)}")
 
 
 def check_untouched(before, after):

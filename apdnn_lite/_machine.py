@@ -38,11 +38,12 @@ def pick_device(device="auto"):
     return found
 
 
-def check_module(module):
-    """Raises ValueError for what is no network and no transform, such as a function."""
-    if not isinstance(module, torch.nn.Module):
-        raise ValueError("expected a network or a transform, a torch.nn.Module, got "
-                         f"{describe(module)}")
+def check_module(module, kind=torch.nn.Module):
+    """Raises ValueError for what is no network and no transform, or not of this kind."""
+    if not isinstance(module, kind):
+        wanted = ("network or a transform, a torch.nn.Module" if kind is torch.nn.Module
+                  else kind.__name__)
+        raise ValueError(f"expected a {wanted}, got {describe(module)}")
 
 
 def device_of(module):

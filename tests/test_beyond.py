@@ -286,6 +286,17 @@ def test_the_thief_inside_training_climbs_and_leaves_no_gradient_behind():
     assert (thief.delta - kept).abs().max() > 0.05
 
 
+@pytest.mark.parametrize("settings, message", [
+    ({"patience": 0}, "patience must be a whole number, 1 or more"),
+    ({"temperatures": ()}, "the number of temperatures must be a whole number, 1 or more, got 0"),
+    ({"temperatures": (1, 0)}, "temperature must be a finite number above 0"),
+    ({"lr": 0}, "lr must be a finite number above 0"),
+    ({"sigma": -1}, "sigma must be a finite number above 0")])
+def test_a_thief_inside_training_that_cannot_climb_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        mended.Climbing(**settings)
+
+
 def test_negatives_that_are_unknown_or_missing_are_refused(data):
     net, key = ap.prior.TinyCNN(), ap.Fixed((1, 28, 28), 0.1, 0.2, seed=0)
     for negatives, message in ((("keys",), "unknown negative 'keys'"), ((), "at least one")):

@@ -440,3 +440,28 @@ def test_the_command_makes_what_is_missing_and_no_more(tmp_path, monkeypatch, ca
     assert [record["came_out"] for record in later.later_records("passports", tmp_path)] == [
         {"authorized": {"test": 0.5}}] * 2
     assert "passports, seed 1: recorded" in capsys.readouterr().out
+
+
+# ---- what does not fit
+
+def test_what_does_not_fit_a_lock_is_refused_before_it_begins(owner):
+    net, images = owner
+    split = ap.Split(images, torch.zeros(len(images), dtype=torch.int64), torch.arange(len(images)))
+    tiny = ap.prior.TinyCNN()
+    for use, message in (
+            (lambda: blockwise.search(net, images, size=4, tries=0), "tries must be a whole"),
+            (lambda: blockwise.search(net, images, size=4, passes=0), "passes must be a whole"),
+            (lambda: channels.lock(tiny, channels.draw_key(ap.ResNet20(), seed=0)),
+             "unknown layer 'conv': expected one of conv1, conv2, conv3"),
+            (lambda: few_weights.hide(net, split, count=1000),
+             "count must be a whole number, from 1 to 315, got 1000"),
+            (lambda: passports.WithPassport(tiny, passports.draw_passport(0)),
+             "expected a PassportCNN, got TinyCNN"),
+            (lambda: passports.WithPassport(passports.PassportCNN(), None),
+             "passport must be a floating-point tensor"),
+            (lambda: passports.forge(tiny, images), "expected a PassportCNN, got TinyCNN"),
+            (lambda: nontransfer.train(tiny, split, None), "expected a network or a transform"),
+            (lambda: nontransfer.train(net, split, nn.Identity()),
+             "expected a network with features")):
+        with pytest.raises(ValueError, match=message):
+            use()

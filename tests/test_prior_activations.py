@@ -299,7 +299,7 @@ NET, MARK = marked()
     (lambda: deepsigns.draw_mark(NET, SPLIT, per_class=7), "per_class: at most 6, the size of"),
     (lambda: deepsigns.draw_mark(NET, SPLIT, per_class=0), "per_class must be a whole number"),
     (lambda: deepsigns.draw_mark(NET, SPLIT, per_class=1, layer="fc3"),
-     "no layer 'fc3': expected one of .*conv, bn, fc"),
+     "unknown layer 'fc3': expected one of .*conv, bn, fc"),
     (lambda: deepsigns.draw_mark(NET, SPLIT, per_class=1, seed=-1), "seed must be a whole number"),
     (lambda: deepsigns.class_means(NET, ap.Split(SPLIT.images, SPLIT.labels[:3], None)),
      "labels must be a tensor with one label for each of 60 images"),

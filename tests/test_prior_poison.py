@@ -112,7 +112,7 @@ def test_poisoned_images_are_of_other_classes():
     assert torch.equal(bad.images, poison.patch(split.images[bad.indices]))
     other = poison.poisoned(split, poison.patch, 50, target=7, seed=2)
     assert not torch.equal(other.indices, bad.indices)
-    with pytest.raises(ValueError, match="count must be at most 180 here, got 181"):
+    with pytest.raises(ValueError, match="count must be a whole number, from 1 to 180, got 181"):
         poison.poisoned(split, poison.patch, 181, target=7)
 
 
@@ -269,6 +269,18 @@ def test_only_a_small_norm_is_suspected():
     assert small > 2 and large < -2
     with pytest.raises(ValueError, match="expected norms that differ"):
         poison.anomaly([3, 3, 3, 3, 9])
+    with pytest.raises(ValueError, match=r"expected norms that differ, got \[\]"):
+        poison.anomaly([])
+    with pytest.raises(ValueError, match="norm must be a finite number"):
+        poison.anomaly([1, math.nan, 2])
+
+
+def test_a_trigger_of_another_size_is_refused():
+    """One that can be broadcast would be a trigger that nobody drew."""
+    images = toy_split(2, side=28).images
+    for name, parts in (("mask", (torch.ones(3, 3), 1)), ("pattern", (1, torch.ones(28, 1)))):
+        with pytest.raises(ValueError, match=f"{name} must be a number, or as high and wide as"):
+            poison.stamp(images, *parts)
 
 
 def test_the_spread_of_normal_numbers_is_their_standard_deviation():

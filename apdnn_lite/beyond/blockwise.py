@@ -83,6 +83,8 @@ def search(net, images, labels=None, size=4, tries=4, swaps=True, seed=0, passes
     Returns the Candidates, one a try, by the thief's own score.
     """
     checks.check_images(images)
+    tries = checks.whole_number("tries", tries)
+    passes = checks.whole_number("passes", passes)
 
     def score(key):
         logits = ask(net, images, key)

@@ -1,9 +1,8 @@
 """Permuted channels: the weights of a finished network, scrambled by a secret order.
 
 In the spirit of Chaotic Weights (Lin et al., 2020), with the signs of hardware keys
-(Chakraborty et al., 2020). Nothing is trained. The owner stores each convolution's
-filters in a secret order, and flips some of their signs; users put them back. What
-changes a network returns a copy. The thief's attack needs raw images, no label.
+(Chakraborty et al., 2020). The owner stores each convolution's filters in a secret
+order, and flips some signs; users put them back. Networks are copied, not changed.
 """
 
 import copy
@@ -14,6 +13,7 @@ from torch import nn
 
 from .._checks import checked_seed
 from .._machine import device_of, evaluating
+from ..prior.weights import layer
 from .memory import distance, moments, norms, replaying, watching
 
 
@@ -36,7 +36,7 @@ def lock(net, key):
     """A copy whose filter i is the old filter ``order[i]``, times ``sign[i]``."""
     net = copy.deepcopy(net)
     for name, rule in key.items():
-        arrange(net.get_submodule(name), *rule)
+        arrange(layer(net, name, nn.Conv2d), *rule)
     return net
 
 

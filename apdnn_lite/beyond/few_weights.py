@@ -1,9 +1,8 @@
 """A few hidden weights: the owner moves a hundred of them, and notes where they were.
 
 After NNSplitter (Zhou et al., 2023), which finds the weights with a trained controller;
-here a gradient is enough. The secret is a list of places and values, which a trusted
-part of the computer keeps. What changes a network returns a copy. The thief's attack
-needs raw images, no label.
+here a gradient is enough. The secret, places and values, is kept by a trusted part of
+the computer. What changes a network returns a copy. The thief needs no label.
 """
 
 import copy
@@ -55,7 +54,8 @@ def hide(net, split, count=100, rounds=5, seed=0, foresee=False):
         the gradient of a network that uses the means of its batch (dropout, too).
     """
     check_split(split)
-    count, rounds = whole_number("count", count), whole_number("rounds", rounds)
+    rounds = whole_number("rounds", rounds)
+    count = whole_number("count", count, most=sum(map(torch.numel, filters(net))))
     net, numbers = copy.deepcopy(net).requires_grad_(True), random_numbers(seed)
     net.train(foresee)
     remembered = {name: buffer.clone() for name, buffer in net.named_buffers()}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .._checks import check_floats, check_labels, one_of, real_number
+from .._checks import check_floats, check_labels, one_of, real_number, whole_number
 from .._graph import attach_graph
 from .._machine import at_work, pick_device
 from .._settings import made_of
@@ -117,8 +117,12 @@ class Climbing:
     """
 
     def __init__(self, temperatures=(1, 4, 10, 30), patience=40, lr=0.03, sigma=0.1):
-        self.temperatures, self.patience = temperatures, patience
-        self.lr, self.sigma, self.step = lr, sigma, 0
+        self.temperatures = [real_number("temperature", heat, above=True)
+                             for heat in temperatures]
+        whole_number("the number of temperatures", len(self.temperatures))
+        self.patience = whole_number("patience", patience)
+        self.lr = real_number("lr", lr, above=True)
+        self.sigma, self.step = real_number("sigma", sigma, above=True), 0
 
     def __call__(self, images, processed, run):
         if self.step % self.patience == 0:

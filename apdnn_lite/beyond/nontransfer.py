@@ -8,8 +8,8 @@ and the forbidden one is raw images, so that it is a cousin of this book's E_p +
 import torch
 from torch.nn import functional as F
 
-from .._checks import real_number
-from .._machine import all_finite, at_work, device_of, training_mode
+from .._checks import describe, real_number
+from .._machine import all_finite, at_work, check_module, device_of, training_mode
 from .._network import check_effort, check_split, random_numbers
 from ..training import batches
 
@@ -24,6 +24,10 @@ def train(net, split, transform, epochs=3, lr=2e-3, batch_size=64, alpha=0.1, ca
     net: has ``features(images)``, (N, F), and a last layer ``fc``, as
         :class:`~apdnn_lite.prior.TinyCNN` does. Raises ValueError if it diverges.
     """
+    check_module(transform)
+    if not (hasattr(net, "features") and hasattr(net, "fc")):
+        raise ValueError("expected a network with features(images) and a layer fc, as "
+                         f"prior.TinyCNN has them, got {describe(net)}")
     check_split(split)
     epochs, batch_size = check_effort(epochs, lr, batch_size)
     alpha, cap = real_number("alpha", alpha), real_number("cap", cap)

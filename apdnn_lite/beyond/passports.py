@@ -21,7 +21,7 @@ from .._checks import (
     check_labels,
     checked_seed,
 )
-from .._machine import device_of
+from .._machine import check_module, device_of
 from .._network import (
     ask,
     asking,
@@ -79,6 +79,8 @@ class WithPassport(nn.Module):
 
     def __init__(self, net, passport):
         super().__init__()
+        check_module(net, PassportCNN)
+        check_floats("passport", passport, (2, 32, "H", "W"))
         self.net, self.passport = net, passport
 
     def forward(self, x):
@@ -108,6 +110,7 @@ def forge(net, images, labels=None, temperatures=(1, 4, 10, 30), tries=2, steps=
     Returns (the :class:`Forged` networks, the thief's own score of each): without
     labels the information of their answers, with them minus the cross-entropy.
     """
+    check_module(net, PassportCNN)
     check_images(images)
     steps, batch_size = check_effort(steps, lr, batch_size)
     images, nets, scores = images.to(device_of(net)), [], []

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
-from .._checks import check_labels, real_number, whole_number
+from .._checks import check_labels, one_of, real_number, whole_number
 from .._machine import at_work, device_of, training_mode
 from .._network import check_effort, random_numbers
 from .._task import check_task
@@ -58,9 +58,8 @@ def class_means(net, data, layer="fc"):
 def reading(net, layer):
     """A list that grows by what the module called ``layer`` reads, (N, M) a batch."""
     modules, read = dict(net.named_modules()), []
-    if layer not in modules:
-        raise ValueError(f"no layer {layer!r}: expected one of {', '.join(modules)}")
-    with modules[layer].register_forward_pre_hook(
+    found = modules[one_of("layer", layer, [*filter(None, modules)])]
+    with found.register_forward_pre_hook(
             lambda _, inputs: read.append(inputs[0].flatten(1))):
         yield read
 

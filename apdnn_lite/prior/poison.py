@@ -12,7 +12,7 @@ from statistics import median
 import torch
 from torch.nn import Conv2d, Linear
 
-from .._checks import check_images, real_number, whole_number
+from .._checks import check_covers, check_images, real_number, whole_number
 from .._machine import at_work, device_of, evaluating
 from .._network import asking, check_effort, check_split, losses, random_numbers
 from .._state import drawn_by
@@ -24,6 +24,7 @@ LOGO = (".#..##.", "#.#.#.#", "###.##.", "#.#.#..", "#.#.#..")  # our own: AP
 
 def stamp(images, mask, pattern):
     """(1 − m)·x + m·p, the mask m and the pattern p numbers or tensors in [0, 1]."""
+    check_covers(images, mask=mask, pattern=pattern)
     return (1 - mask) * images + mask * pattern
 
 
@@ -70,9 +71,8 @@ def poisoned(split, trigger, count, target, seed=0):
     """``count`` images of other classes after ``trigger``, all labeled ``target``."""
     check_split(split)
     others = split[split.labels != whole_number("target", target, least=0)]
-    if whole_number("count", count) > len(others):
-        raise ValueError(f"count must be at most {len(others)} here, got {count}")
-    chosen = others[torch.randperm(len(others), generator=random_numbers(seed))[:count]]
+    order = torch.randperm(len(others), generator=random_numbers(seed))
+    chosen = others[order[:whole_number("count", count, most=len(others))]]
     labels = torch.full_like(chosen.labels, target)
     return Split(trigger(chosen.images), labels, chosen.indices)
 
@@ -143,8 +143,8 @@ def reverse(net, images, target, weight=0.03, steps=100, lr=0.3, batch_size=32, 
 
 def anomaly(norms):
     """Neural Cleanse: how far each norm lies below the median, in 1.4826 · MAD."""
-    middle = median(norms)
-    spread = 1.4826 * median(abs(each - middle) for each in norms)
+    middle = median(real_number("norm", each) for each in norms or [0])
+    spread = 1.4826 * median(abs(each - middle) for each in norms or [0])
     if not spread > 0:
         raise ValueError(f"expected norms that differ, got {list(norms)}")
     return [(middle - each) / spread for each in norms]
