@@ -83,7 +83,7 @@ def decrypt_weights(sealed, password):
     header, rest = sealed[:HEADER], sealed[HEADER:]
     if not (header.startswith(MAGIC) and rest and 10 <= header[len(MAGIC)] <= 20):
         raise ValueError("these bytes are no whole file of encrypt_weights: more than "
-                         f"{HEADER} were expected, from {MAGIC!r} on, got {len(sealed)}")
+                         f"{HEADER} were expected, from {MAGIC!r}, got {len(sealed)}")
     key = stretch(password, header[-NONCE - SALT:-NONCE], 2 ** header[len(MAGIC)])
     cipher, invalid_tag = aes_gcm()
     try:
