@@ -99,6 +99,31 @@ def test_a_killed_worker_loses_no_cell_and_none_is_run_twice(workers, own, tmp_p
     assert files(own) == made, "what is recorded is not run again"
 
 
+def test_the_longest_cells_are_handed_out_first(monkeypatch, tmp_path):
+    """One that is begun last, alone, would keep the others waiting for it."""
+    handed = []
+
+    class Client:
+        def __enter__(self):
+            return self
+
+        __exit__ = lambda *arguments: None  # noqa: E731
+
+        def submit(self, function, table, name, *more, priority, **options):
+            handed.append((priority, name))
+            return name
+
+    monkeypatch.setattr(cluster, "connected", lambda address, workers: Client())
+    monkeypatch.setattr(cluster, "same_versions", lambda client: None)
+    monkeypatch.setattr(distributed, "as_completed", lambda asked: ())
+    names = tables.cells("table1", "fashion_mnist")
+    assert list(cluster.make_missing(None, 2, "table1", names, tmp_path)) == []
+    order = [name for _, name in sorted(handed, key=lambda each: -each[0])]
+    seconds = [again.seconds_for(name, "table1") for name in order]
+    assert sorted(map(str, order)) == sorted(map(str, names)) and len(set(seconds)) > 3
+    assert seconds == sorted(seconds, reverse=True) and order != names
+
+
 def test_what_was_finished_before_a_stop_is_kept(workers, own):
     names = tables.cells("table1", COLUMN)[:3]
 

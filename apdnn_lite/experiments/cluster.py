@@ -14,7 +14,7 @@ from .._checks import whole_number
 from .._machine import pick_device, pick_precision
 from ..training import TrainingError
 from .records import Archive, archive_of
-from .reproduce import files_of, keep, make_cell, missing_cells, recipe_for
+from .reproduce import files_of, keep, make_cell, missing_cells, recipe_for, seconds_for
 
 try:
     import dask
@@ -39,7 +39,7 @@ def make_missing(address, workers, table, names, archive=None, device="auto", ep
     """
     archive, here, asked, failed = archive_of(archive), address is None, {}, []
     archive.check_writable()
-    if not (missing := missing_cells(table, names, archive)):
+    if not (missing := longest_first(table, missing_cells(table, names, archive))):
         return
     with connected(address, workers) as client:
         expected = same_versions(client)
@@ -60,6 +60,11 @@ def make_missing(address, workers, table, names, archive=None, device="auto", ep
                 yield keep(table, name, archive, *made)
     if failed:
         raise TrainingError(f"{len(failed)} of {len(missing)} cells failed: {'; '.join(failed)}")
+
+
+def longest_first(table, names):
+    """In this order the workers end at nearly the same time, as short cells fill what is left."""
+    return sorted(names, key=lambda name: seconds_for(name, table) or 0, reverse=True)
 
 
 def cell(table, name, files, device, recipe, draws, tries, expected, here):
