@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent / "js"
+BOOK = TESTS.parent.parent / "book"
 OLDEST = 20
 
 
@@ -33,7 +34,7 @@ def test_the_scripts_pass_the_tests_of_node():
 
 def test_pure_modules_know_nothing_of_the_page():
     """So that they can be tested without a browser, and are pure."""
-    scripts = TESTS.parent.parent / "book" / "_playground"
+    scripts = BOOK / "_playground"
     imported = {
         name
         for file in TESTS.glob("*.test.js")
@@ -57,3 +58,22 @@ def test_pure_modules_know_nothing_of_the_page():
     for name in imported:
         text = (scripts / name).read_text(encoding="utf-8")
         assert not re.search(r"\b(document|window|fetch|self)\.|store\.js", text), name
+
+
+NUMBERS = dict(zip("1 2 3 4 5 6 7 8 9 10".split(),
+                   "one two three four five six seven eight nine ten".split(), strict=True))
+
+
+def test_the_page_says_how_its_thief_climbs():
+    script = (BOOK / "_playground" / "climb.js").read_text(encoding="utf-8")
+    values = re.search(r"CLIMB = \{(.+)\};", script).group(1)
+    climb = dict(re.findall(r"(\w+): ([\d.]+)", values))
+    page = " ".join((BOOK / "playground.md").read_text(encoding="utf-8").split())
+    for sentence in (
+        f"Adam, {climb['steps']} steps of size {climb['rate']}, from noise with a standard "
+        f"deviation of {climb['deviation']}",
+        f"A batch has {climb['batch']} images",
+        f"still below {climb['enough']} after {NUMBERS[climb['early']]} steps is stuck",
+        f"begins again from other noise, with up to {NUMBERS[climb['starts']]} starts",
+    ):
+        assert sentence in page, sentence
