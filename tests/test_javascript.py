@@ -60,8 +60,7 @@ def test_pure_modules_know_nothing_of_the_page():
         assert not re.search(r"\b(document|window|fetch|self)\.|store\.js", text), name
 
 
-NUMBERS = dict(zip("1 2 3 4 5 6 7 8 9 10".split(),
-                   "one two three four five six seven eight nine ten".split(), strict=True))
+NUMBERS = {"5": "five", "10": "ten"}
 
 
 def test_the_page_says_how_its_thief_climbs():
