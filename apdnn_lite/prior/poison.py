@@ -23,7 +23,7 @@ LOGO = (".#..##.", "#.#.#.#", "###.##.", "#.#.#..", "#.#.#..")  # our own: AP
 
 
 def stamp(images, mask, pattern):
-    """(1 − m)·x + m·p, the mask m and the pattern p numbers or tensors in [0, 1]."""
+    """(1 − m)·x + m·s, the mask m and the stamp s numbers or tensors in [0, 1]."""
     check_covers(images, mask=mask, pattern=pattern)
     return (1 - mask) * images + mask * pattern
 
