@@ -84,7 +84,9 @@ function check() {
     if (done.has(mission.id) || (accuracy === null && !mission.lineup) || !mission.done(state)) continue;
     done.add(mission.id);
     stored(done);
-    $("mission-said").textContent = `Mission done: “${mission.title}”.${store.blind ? ` This key gets ${percent(accuracy)}.` : ""}`;
+    // by name, because the next of twenty keys takes its place at once; it is told what the labels hide, too
+    const by = mission.lineup ? "" : ` With ${describe(store).name}, ${percent(accuracy)} of the images are right.`;
+    $("mission-said").textContent = `Mission done: “${mission.title}”.${by}`;
     show();
   }
 }

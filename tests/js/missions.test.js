@@ -22,7 +22,7 @@ const CASES = {
     [{ tries: withstood.slice(1) }, { tries: withstood.slice(0, 20) }, { tries: [...withstood, ...keys(1, "guess", 0.3)] }, { kind: "the lineup" }],
   ],
   owner: [{ network: "mended", found: true }, [{ found: false }]],
-  lock: [{ network: "baseline", accuracy: 0.2 }, [{ accuracy: 0.3 }, { network: "fixed" }, { kind: "brightness" }]],
+  lock: [{ network: "baseline", accuracy: 0.29 }, [{ accuracy: 0.3 }, { network: "fixed" }, { kind: "brightness" }]],
 };
 
 test("every mission has its case, and there are seven", () => {
