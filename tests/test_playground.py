@@ -4,6 +4,7 @@ Its numbers are checked against PyTorch, and every control is tried.
 """
 
 import json
+import re
 import threading
 from functools import partial
 from http.server import ThreadingHTTPServer
@@ -78,6 +79,24 @@ def near(found, expected):
     return found[1] == 256 and abs(found[0] - expected) <= 1
 
 
+# milliseconds from a move of σ until the first 64 images are answered, and those that the network
+# takes for as many images without the page
+FIRST_64 = """async sigma => {
+    const images = [...Array(64).keys()];
+    let start = performance.now();
+    await playground.logits(playground.shown().network, images);
+    const alone = performance.now() - start;
+    const slider = document.getElementById("pg-sigma");
+    start = performance.now();
+    slider.value = sigma;
+    slider.dispatchEvent(new Event("input"));
+    while (playground.shown().yours[1] < 64) await new Promise(done => setTimeout(done, 5));
+    const moved = performance.now() - start;
+    await playground.settled();
+    return {alone, moved};
+}"""
+
+
 # ---- numbers
 
 def test_every_networks_logits_are_those_of_pytorch(play):
@@ -147,6 +166,10 @@ def test_the_accuracies_shown_are_those_of_python_whatever_is_moved(play):
         in page.locator("#pg-record").inner_text()
     )
     assert page.problems == []
+
+    times = [page.evaluate(FIRST_64, sigma) for sigma in (0.1, 0.11, 0.12)]
+    moved, alone = (min(each[what] for each in times) for what in ("moved", "alone"))
+    assert moved < 2.5 * alone + 300, "a move waits for the network, and for little else"
 
 
 def test_twenty_tries_can_be_stopped_and_forgotten(play):
@@ -290,6 +313,24 @@ def test_missions_the_inside_and_what_can_be_taken_away(play, tmp_path):
     assert said == "Mission done: “Which key is the owner's?”."
     assert page.evaluate("localStorage.getItem('playground-missions')") == '["owner"]'
     assert "1 of 7 missions done" in page.locator("#pg-missions-done").inner_text()
+
+    lock = page.locator("#pg-missions > li").last
+    lock.locator("summary").click()
+    lock.get_by_role("button", name="Set it up").click()
+    page.wait_for_function("playground.shown().network === 'baseline'")
+    for slider in ("#pg-sigma", "#pg-p"):
+        page.locator(slider).fill(page.locator(slider).get_attribute("max"))
+    for _ in range(3):  # the hint says what to do if a key does not do
+        shown = wait(page)["yours"]
+        if "Lock it yourself" in page.locator("#pg-mission-said").inner_text():
+            break
+        page.locator("#pg-draw-key").click()
+    key = re.escape(f"{100 * shown[0] / 256:.1f}% of the images are right.")
+    said = page.locator("#pg-mission-said").inner_text()
+    assert re.fullmatch(rf"Mission done: “Lock it yourself”. With key \d of seed 3, {key}", said)
+    page.locator("#pg-network").select_option("mended")
+    page.wait_for_function("playground.shown().network === 'mended'")
+    wait(page)
 
     page.locator("#pg-blind").check()
     page.locator("#pg-draw-key").click()

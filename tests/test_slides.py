@@ -144,14 +144,18 @@ def test_a_deck_fits_the_screen_and_asks_no_other_host(browser, tmp_path, monkey
     count = page.evaluate("Reveal.getTotalSlides()")
     assert 10 <= count <= 15
     for number in range(count):
-        height, scale = page.evaluate("""async (number) => {
+        height, scale, low = page.evaluate("""async (number) => {
           const { h, v } = Reveal.getIndices(Reveal.getSlides()[number]);
           Reveal.slide(h, v, 99);
           const slide = Reveal.getCurrentSlide();
           await Promise.all([...slide.querySelectorAll("img")].map((image) => image.decode()));
           await new Promise((done) => setTimeout(done, 50));
-          return [slide.scrollHeight, Number(slide.style.getPropertyValue("--scale"))];
+          const tall = [...slide.querySelectorAll("figure > img")].filter(
+            (image) => image.naturalHeight > 1.3 * image.naturalWidth);
+          const low = tall.filter((image) => image.clientHeight < 0.75 * slide.scrollHeight);
+          return [slide.scrollHeight, Number(slide.style.getPropertyValue("--scale")), low.length];
         }""", number)
+        assert not low, f"on slide {number + 1}, a tall picture is drawn small"
         assert height <= ROOM and scale >= SMALLEST, f"slide {number + 1} does not fit"
     page.close()
     assert problems == []

@@ -78,13 +78,15 @@ function check() {
   const tries = [...network.tries.values()].map((each) => ({ ...each, kind: kindOf(each.key) }));
   const chosen = pick(new Map(tries.filter(({ kind }) => kind === "guess").map((each, i) => [i, each])));
   const isPick = chosen !== null && describe(chosen.key).id === describe(store).id;
-  const state = { network: store.network, kind: kindOf(store), accuracy, blind: store.blind, isPick, tries, found };
+  const state = { network: store.network, kind: kindOf(store), accuracy, blind: store.blind, isPick, trying: store.trying, tries, found };
   if (!store.trying) $("mission-said").textContent = ""; // twenty keys would hide what one of them did
   for (const mission of MISSIONS) {
     if (done.has(mission.id) || (accuracy === null && !mission.lineup) || !mission.done(state)) continue;
     done.add(mission.id);
     stored(done);
-    $("mission-said").textContent = `Mission done: “${mission.title}”.${store.blind ? ` This key gets ${percent(accuracy)}.` : ""}`;
+    // by name, because the next of twenty keys takes its place at once; it is told what the labels hide, too
+    const by = mission.lineup ? "" : ` With ${describe(store).name}, ${percent(accuracy)} of the images are right.`;
+    $("mission-said").textContent = `Mission done: “${mission.title}”.${by}`;
     show();
   }
 }

@@ -13,7 +13,9 @@ const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3
  */
 export function describe({ sigma, p, seed, draw, edited, signs, brightness = 0, found = null }) {
   const light = brightness ? `, brightness ${signed(brightness)}` : "";
-  if (light && !Array.from(signs).some(Boolean)) return { group: "brightness", name: light.slice(2), id: light };
+  const empty = !Array.from(signs).some(Boolean);
+  if (empty && light) return { group: "brightness", name: light.slice(2), id: light };
+  if (empty && edited && !found) return { group: "brightness", name: "brightness 0", id: ", brightness 0" };
   let group = edited ? `σ = ${sigma}, by hand` : `σ = ${sigma}, p = ${p}`;
   let name = edited ? "a key drawn by hand" : `key ${draw} of seed ${seed}`;
   if (found) {
@@ -62,7 +64,8 @@ export function summary(tries, group, images, blind = false) {
   const found = grouped(tries).find((each) => each.group === group);
   if (!found) return `No key with ${group} tried on this network yet.`;
   const [count, { picked }] = [found.accuracies.length, found];
-  const tried = `${group}: ${count} ${count === 1 ? "key" : "keys"} tried on ${images} images each`;
+  const what = group === "brightness" ? "value" : "key";
+  const tried = `${group}: ${count} ${what}${count === 1 ? "" : "s"} tried on ${images} images each`;
   const score = `score ${picked.score.toFixed(2)}`;
   if (blind) return `${tried}. The thief's pick is ${picked.name}, ${score}.`;
   return (

@@ -46,6 +46,11 @@ test("brightness, and what was found by another attack, are groups of their own"
   const bright = { ...random, brightness: -0.025 };
   assert.equal(describe(bright).group, "σ = 0.1, p = 0.2, brightness −0.025");
   assert.deepEqual(describe({ ...bright, edited: true, signs: [0, 0] }), { group: "brightness", name: "brightness −0.025", id: ", brightness −0.025" });
+  const none = { ...random, edited: true, signs: [0, 0] };
+  assert.deepEqual(describe(none), { group: "brightness", name: "brightness 0", id: ", brightness 0" });
+  const tries = new Map();
+  for (const brightness of [-0.025, 0, 0.025]) keep(tries, { ...none, brightness }, 0.5);
+  assert.match(summary(tries, "brightness", 256), /^brightness: 3 values tried on 256 images each/);
   const climbed = { ...random, edited: true, signs: [0.3, -2], found: { what: "climbing", name: "climb 1 of seed 1", sigma: 0.1 } };
   assert.deepEqual(describe(climbed), { group: "climbing", name: "climb 1 of seed 1", id: "climbing: climb 1 of seed 1" });
   assert.equal(describe({ ...climbed, sigma: 0.2 }).group, "climbing, times 2.00");

@@ -12,6 +12,9 @@
   function fit(slide) {
     if (!slide) return;
     const room = Reveal.getConfig().height;
+    for (const picture of slide.querySelectorAll("figure > img")) {
+      picture.parentElement.classList.toggle("tall", picture.naturalHeight > 1.15 * picture.naturalWidth);
+    }
     for (let scale = LARGEST; ; scale -= STEP) {
       slide.style.setProperty("--scale", scale.toFixed(2));
       if (fits(slide, room) || scale - STEP < SMALLEST) break;
