@@ -116,10 +116,11 @@ def parser():
                    "already are skipped", named, own, device)
     vary.add_argument("--vary", required=True, metavar="SETTING",
                       help="what to vary, such as gamma, sigma or width")
-    vary.add_argument("--values", required=True, nargs="+", metavar="VALUE")
+    vary.add_argument("--values", required=True, nargs="+", metavar="VALUE",
+                      help="the values to try, such as 0.01 0.1")
     attack = command("attack", commands.attack, "attack networks whose weights are stored, and "
-                     "record what came out; of a recorded attack only what its record lacks is "
-                     "run", named, both, device)
+                     "record what came out; if an attack is recorded already, only what its "
+                     "record lacks is run", named, both, device)
     attack.add_argument("--draws", type=int, default=100,
                         help="keys that the input-only attack guesses (default: 100)")
     attack.add_argument("--tries", type=int, default=10,
