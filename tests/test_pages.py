@@ -68,6 +68,15 @@ PICTURE_CHANGED = """([area, old]) => {
 }"""
 
 
+# A formula that is wider than its box, or runs under its own number.
+CUT_OFF = """() => [...document.querySelectorAll('div.math')].filter(box => {
+    const formula = box.querySelector('mjx-math')?.getBoundingClientRect();
+    const end = (box.querySelector('.eqno')?.getBoundingClientRect().left
+                 ?? box.getBoundingClientRect().right);
+    return formula && formula.right > end + 1;
+}).map(box => box.id || box.innerText)"""
+
+
 def text_beside(handle, selector):
     """The text of another part of a slider: its label, or its readout."""
     return handle.evaluate(
@@ -136,6 +145,7 @@ def test_page(open_page, name):
     check_formulas(page)
     wide = page.evaluate("() => document.documentElement.scrollWidth")
     assert wide <= PHONE, f"{name} is {wide} pixels wide on a screen of {PHONE}"
+    assert page.evaluate(CUT_OFF) == [], "formulas that a phone cuts off"
     if AXE.is_file():
         assert violations_in_every_look(page) == []
     page.set_viewport_size({"width": DESKTOP, "height": 900})
