@@ -146,7 +146,7 @@ def check_images(images, name="images", *, raw=True):
                          f"found values from {low:g} to {high:g}")
 
 
-def check_pairs(split):
+def check_is_split(split):
     """Raises ValueError unless ``split`` holds images and labels, as a ``Split`` does."""
     if not hasattr(split, "images") or not hasattr(split, "labels"):
         raise ValueError("expected a Split, which holds images and their labels, such as "

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from ._checks import (
     check_images,
+    check_is_split,
     check_labels,
-    check_pairs,
     checked_seed,
     describe,
     real_number,
@@ -135,7 +135,7 @@ def check_processed(images):
 
 def check_split(split):
     """Raises ValueError unless there is something to measure: images, and a label for each."""
-    check_pairs(split)
+    check_is_split(split)
     if len(split.images) == 0:
         raise ValueError("the split holds no image: there is nothing to measure")
     check_labels(split.labels, len(split.images))

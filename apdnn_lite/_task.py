@@ -6,7 +6,7 @@ import sys
 import torch
 from tqdm import tqdm
 
-from ._checks import check_images, check_labels, check_pairs, check_untouched, describe
+from ._checks import check_images, check_is_split, check_labels, check_untouched, describe
 from ._machine import check_module, device_of, try_network
 
 
@@ -19,7 +19,7 @@ def check_task(net, train, validation, transform=None):
     """
     check_module(net)
     for name, split in (("training", train), ("validation", validation)):
-        check_pairs(split)
+        check_is_split(split)
         if len(split) == 0:
             raise ValueError(f"the {name} split is empty: expected at least one image")
         check_images(split.images, f"the {name} images")

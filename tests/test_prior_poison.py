@@ -269,10 +269,9 @@ def test_only_a_small_norm_is_suspected():
     assert small > 2 and large < -2
     with pytest.raises(ValueError, match="expected norms that differ"):
         poison.anomaly([3, 3, 3, 3, 9])
-    with pytest.raises(ValueError, match=r"expected norms that differ, got \[\]"):
-        poison.anomaly([])
-    with pytest.raises(ValueError, match="norm must be a finite number"):
+    with pytest.raises(ValueError, match="expected norms that differ"):
         poison.anomaly([1, math.nan, 2])
+    assert poison.anomaly(torch.tensor([5.0, 48, 52])) == pytest.approx(poison.anomaly([5, 48, 52]))
 
 
 def test_a_trigger_of_another_size_is_refused():

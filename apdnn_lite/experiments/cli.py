@@ -58,7 +58,7 @@ def let_go(stream):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def there(text):
+def existing(text):
     """The folder of a command that only reads it: a mistyped one would look like an empty one."""
     if not at_home(text).is_dir():
         raise argparse.ArgumentTypeError(f"there is no folder '{text}'")
@@ -91,7 +91,7 @@ def parser():
     own = folder("of the records (default: your own, in your data folder)")
     both = folder("of records and weights (default: your own, and where that has none, those that "
                   "come with the package)")
-    shipped = folder("of records and weights (default: those that come with the package)", there)
+    shipped = folder("of records and weights (default: those that come with the package)", existing)
     shown = argparse.ArgumentParser(add_help=False, parents=[shipped])
     shown.add_argument("--with-shipped", action="store_true", help="your own, or those of "
                        "--folder, together with those that come with the package")

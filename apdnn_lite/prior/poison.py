@@ -143,8 +143,8 @@ def reverse(net, images, target, weight=0.03, steps=100, lr=0.3, batch_size=32, 
 
 def anomaly(norms):
     """Neural Cleanse: how far each norm lies below the median, in 1.4826 · MAD."""
-    middle = median(real_number("norm", each) for each in norms or [0])
-    spread = 1.4826 * median(abs(each - middle) for each in norms or [0])
+    middle = median(norms)
+    spread = 1.4826 * median(abs(each - middle) for each in norms)
     if not spread > 0:
         raise ValueError(f"expected norms that differ, got {list(norms)}")
     return [(middle - each) / spread for each in norms]
