@@ -16,6 +16,7 @@ from apdnn_lite.experiments import RecordError, beyond
 from apdnn_lite.experiments.beyond import mended as locks
 from apdnn_lite.experiments.beyond import store
 from apdnn_lite.experiments.beyond import thieves as tried
+from apdnn_lite.experiments.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -353,6 +354,18 @@ def test_a_lock_is_recorded_stored_as_measured_and_read_again(small, tmp_path, c
     store.path(place, tmp_path).rename(other)
     with pytest.raises(RecordError, match="in the wrong place"):
         store.read(place._replace(seed=1), tmp_path)
+
+
+def test_a_lock_can_be_measured_without_its_thieves(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "every_thief", None)  # calling it would fail
+    run = ["beyond", "fashion_mnist", "simple_cnn", "fixed", "--train-only", "--folder",
+           str(tmp_path), "--device", "cpu"]
+    assert main([*run, "--what", "unlikelihood"]) == 0
+    place = store.Place("unlikelihood", "fashion_mnist", "mini", "simple_cnn", "fixed", 0)
+    record = store.read(place, tmp_path)
+    assert "thieves" not in record["came_out"] and "authorized" in record["came_out"]["test"]
+    assert record["asked"]["settings"]["thieves"] is None
+    assert main(run) == 1  # of what is no lock, only its thieves can be tried
 
 
 def test_every_thief_is_recorded_and_the_controls_too(small, tmp_path):

@@ -171,6 +171,8 @@ def parser():
     later.add_argument("--what", choices=("thieves", *beyond.LOCKS), default="thieves",
                        metavar="WHAT", help="thieves (the default), or the name of a lock: "
                        f"{', '.join(beyond.LOCKS)}")
+    later.add_argument("--train-only", action="store_true",
+                       help="of a lock: measure it with and without the key, and try no thief")
     command("variants", variants.command, "make the record of the pair attacks with one thing "
             "changed each, if it is missing, as the chapter on the pair attack reads it", own)
     since = command("later", beyond.later.command, "make the records of a lock that came later "

@@ -16,6 +16,8 @@ def command(options):
     archive.check_writable()
     if options.what in LOCKS and options.transform == "baseline":
         raise ValueError("a lock needs a transform: expected fixed, learned or generator")
+    if options.train_only and options.what == "thieves":
+        raise ValueError("--train-only is for a lock: name it by --what")
     for seed in options.seeds:
         place = store.Place(options.what, options.dataset, options.size, options.network,
                             options.transform, seed)
@@ -25,7 +27,7 @@ def command(options):
         if options.what == "thieves":
             run_thieves(place, archive.folder, options.device)
         else:
-            run_lock(place, archive.folder, options.device)
+            run_lock(place, archive.folder, options.device, not options.train_only)
         print(f"{place}: recorded in {archive.folder}", flush=True)
     return 0
 
