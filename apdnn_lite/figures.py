@@ -55,11 +55,10 @@ def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None,
     """
     captions = captions or {}
     columns = check_grid(rows, titles, captions, perturbation_rows)
-    heights = [1.25 if name in captions else 1 for name in rows]
-    inches = size * columns + margin, size * sum(heights) + 0.3
+    height = len(rows) + 0.25 * len(captions)  # of a row, and of the print below it
+    inches = size * columns + margin, size * height + 0.3
     with style():
-        figure, axes = plt.subplots(len(rows), columns, figsize=inches, squeeze=False,
-                                    height_ratios=heights)
+        figure, axes = plt.subplots(len(rows), columns, figsize=inches, squeeze=False)
         for line, (name, row) in zip(axes, rows.items(), strict=True):
             bound = limit or max(row.nan_to_num(0, 0, 0).abs().max().item(), 1e-6)
             for axis, image in zip(line, row, strict=True):

@@ -94,8 +94,9 @@ def answer_html(letter, answer):
 
 
 def escaped(text):
-    """The text as HTML, with its own <code> and <em>."""
-    return re.sub("&lt;(/?(?:code|em))&gt;", r"<\1>", html.escape(text, quote=False))
+    """The text as HTML, with its own <code> and <em>, and E_p with its letter below the line."""
+    made = re.sub("&lt;(/?(?:code|em))&gt;", r"<\1>", html.escape(text, quote=False))
+    return re.sub(r"\b([Eq])_([a-z])\b", r"<em>\1</em><sub>\2</sub>", made)
 
 
 def wrapped(begin, text):

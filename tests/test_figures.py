@@ -33,6 +33,10 @@ def test_a_grid_of_images():
     bound = rows["key"].abs().max().item()
     assert key.get_clim() == pytest.approx((-bound, bound)) and key.get_cmap().name == "RdBu_r"
     assert figure.axes[6].images[0].get_array().shape == (4, 4, 3)
+    figure.canvas.draw()
+    places = [axis.get_window_extent() for axis in figure.axes]
+    assert {round(place.height) for place in places} == {round(places[0].height)}
+    assert all(abs(place.x0 - places[number % 3].x0) < 1 for number, place in enumerate(places))
 
 
 def test_a_grid_of_images_with_a_limit():

@@ -136,7 +136,8 @@ def test_a_quiz_says_all_of_it_as_html_and_as_text(number):
     for question in stored(number):
         for each in texts(question):
             plain = re.sub(r"</?em>", "", each)
-            assert re.sub(r"</?code>", "", plain) in page.words
+            low = re.sub(r"\b([Eq])_([a-z])\b", r"\1\2", plain)  # its letter is below the line
+            assert re.sub(r"</?code>", "", low) in page.words
             assert " ".join(re.sub(r"</?code>", "`", plain).split()) in text
     count = sum(len(question["answers"]) for question in stored(number))
     kinds = Counter(attributes.get("class") for tag, attributes in page.seen if tag == "details")
@@ -150,7 +151,7 @@ def test_a_quiz_says_all_of_it_as_html_and_as_text(number):
 def test_a_quiz_needs_no_script_and_nothing_from_elsewhere(number):
     page = ap.quizzes.quiz(number)._repr_html_()
     assert {tag for tag, _ in Elements(page).seen} <= {
-        "div", "style", "p", "b", "span", "em", "code", "details", "summary"}
+        "div", "style", "p", "b", "span", "em", "sub", "code", "details", "summary"}
     assert not re.search(r"url\(|@import|https?:|src=|href=| on\w+=", page)
 
 
@@ -160,6 +161,14 @@ def test_what_looks_like_markup_in_a_text_is_shown_as_it_is():
     html = ap.quizzes.Quiz("mine", questions)._repr_html_()
     assert "Is 1 &lt; 2 &amp; <code>a &lt; b</code>?" in html
     assert "Is 1 < 2 & `a < b`?" in repr(ap.quizzes.Quiz("mine", questions))
+
+
+def test_a_symbol_has_its_letter_below_the_line():
+    questions = stored("01")[:1]
+    questions[0]["question"] = "What is E_p, and what batch_size?"
+    made = ap.quizzes.Quiz("mine", questions)
+    assert "What is <em>E</em><sub>p</sub>, and what batch_size?" in made._repr_html_()
+    assert "What is E_p, and what batch_size?" in repr(made)
 
 
 # ---- what is refused

@@ -72,6 +72,15 @@ def test_the_text_of_cells_is_typeset_and_their_tags_are_left_alone():
     assert 'border="1" class="dataframe"' in made
 
 
+def test_the_numbers_of_a_cell_stay_on_one_line_but_for_those_of_two_networks():
+    made = typography.mend(table(("seeds", "tries"), ("0.2, 10.1, 0.1", "92.5 / 93.1; 93.0 / 93.2"),
+                                 ("-1, -2", "5.0 / 6.0")))
+    assert "0.2,\u00a010.1,\u00a00.1" in made and "−1,\u00a0−2" in made
+    assert "92.5\u00a0/\u00a093.1; 93.0\u00a0/\u00a093.2" in made
+    words = typography.mend(table(("seeds", "say"), ("1", "in 5, 6 or 7")))
+    assert "in\u00a05, 6 or\u00a07" in words, "a cell of words breaks where it has to"
+
+
 def test_a_formula_keeps_its_marks():
     formula = '<span class="math notranslate nohighlight">\\(a + b\\)</span>'
     made = typography.mend(f"<p>so {formula}. And ({formula}), or {formula} alone</p>")

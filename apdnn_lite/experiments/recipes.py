@@ -120,7 +120,7 @@ CHOICES = {
 # On the full sets they change to what was found there.
 RESNET_KEY = {
     "sigma": Choice(0.025, "σ = 0.1 cost the owner 1.1 points on Fashion-MNIST, 0.05 and 0.025 "
-                    "half of that (sweep over sigma), so it is the smallest."),
+                    "half of that (sweep over sigma); we took the smallest."),
     "p": Choice(0.05, "With σ = 0.025 on Fashion-MNIST, p = 0.05 cost the owner 0.2 points where "
                 "p = 0.2 cost 0.6, and withstood most guesses (sweep over p)."),
 }
