@@ -72,13 +72,12 @@ def test_the_text_of_cells_is_typeset_and_their_tags_are_left_alone():
     assert 'border="1" class="dataframe"' in made
 
 
-def test_the_numbers_of_a_cell_stay_on_one_line_but_for_those_of_two_networks():
-    made = typography.mend(table(("seeds", "tries"), ("0.2, 10.1, 0.1", "92.5 / 93.1; 93.0 / 93.2"),
-                                 ("-1, -2", "5.0 / 6.0")))
-    assert "0.2,\u00a010.1,\u00a00.1" in made and "−1,\u00a0−2" in made
-    assert "92.5\u00a0/\u00a093.1; 93.0\u00a0/\u00a093.2" in made
-    words = typography.mend(table(("seeds", "say"), ("1", "in 5, 6 or 7")))
-    assert "in\u00a05, 6 or\u00a07" in words, "a cell of words breaks where it has to"
+def test_a_short_series_of_numbers_is_marked_and_a_long_one_is_not():
+    rows = ("a", "-0.2, 10.1%", "5.0 / 6.0"), ("b", "1" + ", 1" * 8, "92.5 / 93.1; 93.0 / 93.2")
+    made = typography.mend(table(("", "seeds", "tries"), *rows))
+    assert '<td class="number series">−0.2, 10.1%</td>' in made.replace("\u00a0", " ")
+    assert '<td class="number series">5.0 / 6.0</td>' in made.replace("\u00a0", " ")
+    assert '<td class="number">1,' in made and '<td class="number">92.5' in made
 
 
 def test_a_formula_keeps_its_marks():

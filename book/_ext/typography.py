@@ -3,7 +3,8 @@
 - In a DataFrame, a column of numbers is set flush right with its heading, and a column of words
   flush left. Pandas sets every heading right, and the theme every cell left.
 - Outputs come as a program writes them: an apostrophe is curled, a hyphen before a number becomes a
-  minus sign, and "λ = 0.1", "owner 2", "86–88" or "86, 88" is not broken between two lines.
+  minus sign, and "λ = 0.1", "owner 2" or "86–88" is not broken between two lines.
+- A short series, "0.2, 0.1, 0.5" or "92.5 / 0.5", is marked: on a phone it stays on one line.
 - A heading such as "E_p" gets its letter below the line.
 - In a table of :class:`~apdnn_lite.figures.Table`, a cell that holds a sentence may wrap.
 - A formula keeps the parenthesis before it, and the marks that follow it, on its own line.
@@ -20,8 +21,8 @@ ROW = re.compile(r"<tr[^>]*>(.*?)</tr>", re.S)
 CELL = re.compile(r"<(t[hd])([^>]*)>(.*?)</\1>", re.S)
 # "12", "−0.5", "1.2e-05", "94.0%", "3 of 3", "42.0%, 48.0%", "85 (84–86)", "5.2 ± 2.3", "86–88 ●"
 NUMBER = re.compile(r"[+\-−±<>≤≥~]?\s?\d(?:[\d\s.,:;%/()–−±+●×-]|of|to|e[+-]?|dB)*")
-# "0.2, 0.1, 0.5" and "92.5 / 0.5", which stay on one line, unlike "92.9 / 93.1; 93.0 / 93.2"
-SERIES = re.compile(r"(?<=[\d%])(?:,| /) (?=[+\-−]?\d)")
+SERIES = re.compile(r"[+\-−]?[\d.%]+(?:(?:,| /) [+\-−]?[\d.%]+)+")
+SHORT = 24  # characters of a series at most
 LONG = re.compile(r"<td>(?=[^<]{41})")
 INDEX = re.compile(r"\b([Eq])_([a-z])\b")
 FORMULA = re.compile(
@@ -72,8 +73,8 @@ def mend_table(table):
             tag, attributes, content = cell.groups()
             right = place in numbers if plain else tag == "td" and are_numbers([text_of(content)])
             if right:
-                attributes += ' class="number"'
-                content = SERIES.sub(lambda found: found[0].replace(" ", "\u00a0"), content)
+                series = len(content) <= SHORT and SERIES.fullmatch(content)
+                attributes += f' class="number{" series" if series else ""}"'
             parts = re.split(r"(<[^>]*>)", content)
             parts[::2] = map(mend_text, parts[::2])
             if tag == "th":
