@@ -44,7 +44,8 @@ def slider(description, values, value):
     nearest = min(close, key=lambda option: abs(option - start))
     return ipywidgets.SelectionSlider(
         options=[(f"{option:g}", option) for option in values], value=nearest,
-        description=description, continuous_update=False, layout=WIDE)
+        description=description, continuous_update=False, layout=WIDE,
+        style={"description_width": "6rem"})  # room for two words
 
 
 def explore(draw, **controls):

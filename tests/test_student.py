@@ -250,6 +250,15 @@ def test_citations_are_names_and_years_with_a_link():
                 assert "{cite" not in student.plain_citations(cell.source, library)
 
 
+def test_terms_of_the_glossary_are_words_in_jupyterlab():
+    text = "The {term}`white box`, {term}`transforms <transform>` and a\n{term}`bit error\nrate`."
+    assert student.plain_terms(text) == "The white box, transforms and a\nbit error\nrate."
+    for path in CHAPTERS:
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                assert "{term}" not in student.plain_terms(cell.source)
+
+
 def test_the_package_is_installed_only_where_it_is_missing():
     cell = student.install_cell("apdnn_lite-1-py3-none-any.whl", None)
     assert "import apdnn_lite\nexcept ImportError:" in cell.source

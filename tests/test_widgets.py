@@ -34,6 +34,7 @@ def test_a_slider_goes_over_its_values():
         slider.options == (("0.05", 0.05), ("0.1", 0.1), ("0.2", 0.2))
         and not slider.continuous_update
     )
+    assert slider.style.description_width == "6rem", "JupyterLab's own width cuts two words off"
     with pytest.raises(
         ValueError, match="the slider 'σ' starts at 0.3, which is not among its values"
     ):

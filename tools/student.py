@@ -114,6 +114,11 @@ def outside(text, inside, where):
     return "".join([*parts, "" if inside else text[done:]]), inside
 
 
+def plain_terms(text):
+    """A text whose glossary terms are plain words: in JupyterLab their links would lead nowhere."""
+    return re.sub(r"\{term\}`([^`<]+?)\s*(?:<[^`]*>)?`", r"\1", text)
+
+
 def plain_citations(text, library):
     """A text whose citations are names and years, because JupyterLab has no list of references.
 
@@ -234,7 +239,7 @@ def write_notebooks(folder, config, change=None):
         notebook = student_copy(path, wheel, config)
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                cell.source = plain_citations(cell.source, library)
+                cell.source = plain_terms(plain_citations(cell.source, library))
         try:
             plain_references(notebook.cells)
         except ValueError as error:
