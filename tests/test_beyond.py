@@ -387,6 +387,7 @@ def test_what_is_shipped_is_whole():
         for size in ("mini", "full"):
             assert len(beyond.seeds("thieves", transform, size=size)) == 3
     assert len(beyond.seeds("thieves", "fixed-clipped")) == 3
+    assert len(beyond.seeds("thieves", "fixed-clipped", size="full")) == 1  # its weights are stored
     for place in (*store.BEYOND.glob("[!l]*/**/*.json"),):
         how = ap.experiments.read_record(place)["how"]
         device = "cpu" if "fixed-clipped" in str(place) else "NVIDIA H200"
@@ -397,7 +398,8 @@ def test_what_is_shipped_is_whole():
 
 def test_shipped_thieves_name_the_record_of_the_network_that_is_shipped():
     for transform, size in (*((kind, "full") for kind in ("fixed", "learned", "generator",
-                                                          "baseline")), ("fixed-clipped", "mini")):
+                                                          "baseline")),
+                            ("fixed-clipped", "mini"), ("fixed-clipped", "full")):
         for record in beyond.seeds("thieves", transform, size=size):
             name = ap.experiments.checked_name("fashion_mnist", "resnet20", transform, size,
                                                record["asked"]["seed"])
