@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import json
 import re
 from pathlib import Path
 
@@ -20,6 +21,13 @@ CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
 def test_chapter(path, check):
     problems = list(check(Notebook(path)))
     assert not problems, "\n" + "\n".join(problems)
+
+
+def test_cells_have_names_of_their_own():
+    for path in CHAPTERS:
+        named = [cell["id"] for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+        twice = {name for name in named if named.count(name) > 1}
+        assert not twice, f"{path.name}: two cells are called {', '.join(sorted(twice))}"
 
 
 def entries(node):
