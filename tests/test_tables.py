@@ -311,13 +311,11 @@ def test_beside_each_cell_that_is_above_the_sources_stands_the_mended_loss():
     for (dataset, network, transform), (raw, paper) in above.items():
         cells = shown[dataset, network, transform]
         assert cells[:2] == [f"{raw:.2f}", f"{paper:.2f}"]
-        if dataset == "cifar10_jpeg":
-            assert cells[5:] == "no run with the mended loss is recorded".split()
-            continue
         runs = experiments.beyond.seeds("unlikelihood", transform, network, "full", dataset)
         for what, cell in (("unauthorized", cells[5]), ("authorized", cells[6])):
             assert cell == f"{100 * experiments.across_seeds(runs, what).mean:.2f}"
-        assert float(cells[5]) <= paper and cells[7] == "3"
+        seeds = 1 if dataset == "cifar10_jpeg" else 3  # an hour and a half each, on a processor
+        assert float(cells[5]) <= paper and cells[7] == str(seeds)
 
 
 def test_without_a_record_of_the_mended_loss_none_is_shown(tmp_path):
