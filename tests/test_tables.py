@@ -260,7 +260,9 @@ def test_every_cell_with_fewer_than_three_seeds_is_named_with_its_reason(monkeyp
     assert set(few.values()) == {0} and {name.split()[0] for name in few} == {"cifar10"}
     attacked = {row["transform"]: len(row["records"]) for row in tables.table_2()}
     assert attacked == {"fixed": 3, "learned": 3, "generator": 3, "fixed-clipped": 1}
-    assert found.keys() == {*few, "attacks on fixed-clipped"}
+    mended = "cifar10_jpeg resnet20 fixed with the mended loss"
+    assert found.keys() == {*few, "attacks on fixed-clipped", mended}
+    assert found[mended][0] == "1" and "cifar10_jpeg is not at hand" in found[mended][1]
     seeds, why = found["attacks on fixed-clipped"]
     assert seeds == "1" and why.startswith("the weights of seeds 1, 2 are not stored")
     assert all(found[name][0] == "none" and "cifar10 is not at hand: `apdnn data`" in found[name][1]
@@ -316,6 +318,11 @@ def test_beside_each_cell_that_is_above_the_sources_stands_the_mended_loss():
             assert cell == f"{100 * experiments.across_seeds(runs, what).mean:.2f}"
         seeds = 1 if dataset == "cifar10_jpeg" else 3  # an hour and a half each, on a processor
         assert float(cells[5]) <= paper and cells[7] == str(seeds)
+    few = tables.report().partition("Fewer than 3 seeds:")[2].splitlines()
+    place = few.index("  cifar10_jpeg resnet20 fixed with the mended loss: 1")
+    assert ("`apdnn beyond cifar10_jpeg resnet20 fixed --size full --seeds 0 1 2 --what "
+            "unlikelihood --train-only`") in few[place + 1]
+    assert sum("mended loss" in line for line in few) == 1
 
 
 def test_without_a_record_of_the_mended_loss_none_is_shown(tmp_path):
@@ -330,9 +337,10 @@ def test_without_a_record_of_the_mended_loss_none_is_shown(tmp_path):
     file = tmp_path / "unlikelihood" / f"{name}.json"
     test["unauthorized"]["accuracy"] = 0.001
     experiments.write_record(file, asked, {"test": test}, {"seconds": 1})
-    line, = (line for line in tables.report(tmp_path).splitlines()
-             if line.startswith("  mnist simple_cnn fixed "))
+    line, few = (line for line in tables.report(tmp_path).splitlines()
+                 if line.startswith("  mnist simple_cnn fixed "))
     assert line.split()[3:] == "10.00 0.24 1 of 1 0.10 90.00 1".split()
+    assert few == "  mnist simple_cnn fixed with the mended loss: 1"
     experiments.write_record(file, asked | {"seed": 1}, {"test": test}, {"seconds": 1})
     with pytest.raises(RecordError, match="in the wrong place, or not of the lock unlikelihood"):
         tables.report(tmp_path)

@@ -228,6 +228,7 @@ def report(folder=None):
         lines.append(f"{line:108}{across.seeds}")
     lines += [*gaps.beside(protected, archive), "", "Table 2, attacks on Fashion-MNIST "
               "and ResNet-20, accuracy in %: mean / best / the thief's own pick", ""]
+    held |= gaps.few_mended(protected, archive)
     for row in table_2(archive):
         name, run = f"attacks on {row['transform']}", cell(*TABLE_2, row["transform"])
         held[name] = len(row["records"]), (why := gaps.reason(run, archive, attacks=True))
