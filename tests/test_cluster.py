@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask
 import distributed
@@ -141,6 +142,28 @@ def test_what_was_finished_before_a_stop_is_kept(workers, own):
     assert sum(name.endswith(".json") for name in kept) == 1
     assert len(run(print)) == 2 and kept.items() <= files(own).items()
     assert not again.missing_cells("table1", names, own)
+
+
+def test_a_cell_that_another_worker_tidied_up_is_made_again(monkeypatch, tmp_path):
+    name = tables.cell("fashion_mnist", "simple_cnn", "baseline")
+    worker = SimpleNamespace(state=SimpleNamespace(nthreads=1), get_current_task=lambda: "cell-1")
+    monkeypatch.setattr(cluster.distributed, "get_worker", lambda: worker)
+    monkeypatch.setattr(cluster._files, "cache_folder", lambda: tmp_path)
+    calls = []
+
+    def make_cell(table, name, archive, *args, **options):
+        calls.append(name)
+        archive.weights(name).parent.mkdir(parents=True)
+        archive.weights(name).write_bytes(b"weights")
+        if len(calls) == 1:
+            cluster.shutil.rmtree(archive.folder)
+        return {"came_out": {"weights": {}}}
+
+    monkeypatch.setattr(cluster, "make_cell", make_cell)
+    made = cluster.cell("table1", name, {}, "cpu", again.recipe_for(name, None), 1, 1,
+                        cluster.versions(), True)
+    assert made == ({"came_out": {"weights": {}}}, b"weights") and len(calls) == 2
+    assert not (tmp_path / "cells" / "cell-1").exists()
 
 
 def test_a_cell_that_fails_is_named_and_the_others_are_recorded(workers, own, capsys):

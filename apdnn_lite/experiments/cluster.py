@@ -81,13 +81,20 @@ def cell(table, name, files, device, recipe, draws, tries, expected, here):
         torch.cuda.set_device(worker.name % torch.cuda.device_count())
     label = "" if here else str(pick_precision(recipe.precision, pick_device(device)))
     archive = Archive(_files.cache_folder() / "cells" / worker.get_current_task())
-    for file, content in files.items():
-        _files.write_whole(archive.path(name).with_name(file), content)
-    record = make_cell(table, name, archive, device, recipe, draws, tries, label=label,
-                       progress=False)
-    weights = archive.weights(name).read_bytes() if "weights" in record["came_out"] else None
-    shutil.rmtree(archive.folder, ignore_errors=True)
-    return record, weights
+
+    def made():
+        for file, content in files.items():
+            _files.write_whole(archive.path(name).with_name(file), content)
+        record = make_cell(table, name, archive, device, recipe, draws, tries, label=label,
+                           progress=False)
+        weights = archive.weights(name).read_bytes() if "weights" in record["came_out"] else None
+        shutil.rmtree(archive.folder, ignore_errors=True)
+        return record, weights
+
+    try:
+        return made()
+    except FileNotFoundError:  # a worker whose asker was stopped ran it, too, and has tidied up
+        return made()
 
 
 def connected(address, workers):
