@@ -55,7 +55,7 @@ def images(rows, titles=None, captions=None, perturbation_rows=(), limit=None,
     """
     captions = captions or {}
     columns = check_grid(rows, titles, captions, perturbation_rows)
-    height = len(rows) + 0.25 * len(captions)  # of a row, and of the print below it
+    height = len(rows) + 0.25 * len(captions)  # in rows; print takes a quarter
     inches = size * columns + margin, size * height + 0.3
     with style():
         figure, axes = plt.subplots(len(rows), columns, figsize=inches, squeeze=False)
