@@ -378,6 +378,23 @@ def test_every_thief_is_recorded_and_the_controls_too(small, tmp_path):
         "plain_fine_tune"}
 
 
+def test_thieves_try_the_network_of_another_folder_too(small, tmp_path, capsys):
+    others = ap.experiments.sweep_folder("sigma", 0.1)
+    name = ap.experiments.checked_name("fashion_mnist", "resnet20", "fixed", "full", 0)
+    run = ["beyond", "fashion_mnist", "resnet20", "fixed", "--size", "full", "--weights",
+           str(others), "--folder", str(tmp_path), "--device", "cpu"]
+    assert main(run) == 0
+    place = store.Place("thieves", "fashion_mnist", "full", "resnet20", "fixed", 0)
+    settings = store.read(place, tmp_path)["asked"]["settings"]
+    assert settings["network_record_sha256"] == ap.experiments.Archive(others).read(name)["sha256"]
+    assert settings["network_record_sha256"] != ap.experiments.SHIPPED.read(name)["sha256"]
+    assert main([*run, "--what", "unlikelihood"]) == 1  # it would train a network of its own
+    assert "a lock is trained anew" in capsys.readouterr().err
+    assert main(run) == 0 and "recorded already" in capsys.readouterr().out
+    run.remove("--weights"), run.remove(str(others))
+    assert main(run) == 1 and "another network of this name" in capsys.readouterr().err
+
+
 def test_what_is_shipped_is_whole():
     for size, network in (("mini", "resnet20"), ("mini", "simple_cnn")):
         found = beyond.locks(network, size)

@@ -173,6 +173,9 @@ def parser():
                        f"{', '.join(beyond.LOCKS)}")
     later.add_argument("--train-only", action="store_true",
                        help="of a lock: measure it with and without the key, and try no thief")
+    later.add_argument("--weights", type=existing, metavar="FOLDER", help="of thieves: where the "
+                       "network's record and weights lie, such as your own (default: those that "
+                       "come with the package)")
     command("variants", variants.command, "make the record of the pair attacks with one thing "
             "changed each, if it is missing, as the chapter on the pair attack reads it", own)
     since = command("later", beyond.later.command, "make the records of a lock that came later "

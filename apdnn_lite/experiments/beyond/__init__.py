@@ -4,7 +4,7 @@ from ..records import Archive, RecordError, own_folder
 from . import later, mended, store
 from .mended import LOCKS, locks, mended_network, run_lock
 from .store import BEYOND, read, seeds
-from .thieves import LABELS, run_thieves
+from .thieves import LABELS, check_same_network, run_thieves
 
 __all__ = ["BEYOND", "LABELS", "LOCKS", "command", "later", "locks", "mended_network",
            "read", "run_lock", "run_thieves", "seeds"]
@@ -18,14 +18,18 @@ def command(options):
         raise ValueError("a lock needs a transform: expected fixed, learned or generator")
     if options.train_only and options.what == "thieves":
         raise ValueError("--train-only is for a lock: name it by --what")
+    if options.weights is not None and options.what != "thieves":
+        raise ValueError("--weights is for thieves: a lock is trained anew")
     for seed in options.seeds:
         place = store.Place(options.what, options.dataset, options.size, options.network,
                             options.transform, seed)
         if store.path(place, archive.folder).exists():
+            if options.what == "thieves":
+                check_same_network(place, archive.folder, options.weights)
             print(f"{place}: recorded already")
             continue
         if options.what == "thieves":
-            run_thieves(place, archive.folder, options.device)
+            run_thieves(place, archive.folder, options.device, options.weights)
         else:
             run_lock(place, archive.folder, options.device, not options.train_only)
         print(f"{place}: recorded in {archive.folder}", flush=True)

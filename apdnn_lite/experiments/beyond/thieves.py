@@ -14,8 +14,9 @@ from ...evaluate import access, accuracy, perturbation_size
 from ...training import fit
 from ...transforms import Fixed
 from ..provenance import device_name, environment
+from ..records import RecordError, archive_of
 from ..weights import build, pretrained
-from .store import write
+from .store import path, read, write
 
 LABELS = (1, 3, 5, 10, 100)  # a class
 IMAGES = 2000  # unlabeled raw images of the validation split, as for the other attacks
@@ -36,15 +37,17 @@ SETTINGS = {"labels": LABELS, "images": IMAGES, "draws": DRAWS, "climb": CLIMB, 
             "fine_tune": TUNE, "from_scratch": SCRATCH, "loot": LOOT, "student": STUDENT}
 
 
-def run_thieves(place, folder, device="auto"):
+def run_thieves(place, folder, device="auto", source=None):
     """Try every thief on a stored network of the other records, and record what came out.
+
+    source: the folder of its record and weights, by default what comes with the package.
 
     A baseline has no lock: its record holds the controls, the same thieves on the plain network, on
     an untrained one, and training from scratch with the same labels.
     """
     found, began, device = environment(), time.perf_counter(), pick_device(device)
     net, transform, trained = pretrained(place.dataset, place.network, place.transform, place.size,
-                                         place.seed)
+                                         place.seed, source)
     net, sets = net.to(device), data.load(place.dataset, place.size, device)
     if transform is None:
         came_out = controls(net, sets, place)
@@ -55,6 +58,14 @@ def run_thieves(place, folder, device="auto"):
     how = found | {"device": device_name(device), "seconds": round(time.perf_counter() - began, 1)}
     settings = SETTINGS | {"network_record_sha256": trained["sha256"]}
     return write(place, settings, came_out, folder, how)
+
+
+def check_same_network(place, folder, source=None):
+    """Raise :class:`RecordError` if the record that is there is of another network."""
+    network = archive_of(source).read(place.name)["sha256"]
+    if read(place, folder)["asked"]["settings"]["network_record_sha256"] != network:
+        raise RecordError(f"{path(place, folder)} is the record of thieves on another network of "
+                          "this name: give this one's records another --folder.")
 
 
 def climbed(net, sets, seed, clip):
