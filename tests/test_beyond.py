@@ -395,6 +395,23 @@ def test_thieves_try_the_network_of_another_folder_too(small, tmp_path, capsys):
     assert main(run) == 1 and "another network of this name" in capsys.readouterr().err
 
 
+def test_thieves_who_renew_batch_normalization_first_are_recorded(small, tmp_path):
+    run = ["beyond", "fashion_mnist", "resnet20", "--what", "renormalized", "--folder",
+           str(tmp_path), "--device", "cpu"]
+    assert main([*run[:3], "fixed", *run[3:]]) == 0
+    place = store.Place("renormalized", "fashion_mnist", "mini", "resnet20", "fixed", 0)
+    found = store.read(place, tmp_path)
+    raw = found["came_out"]["raw"]
+    net, _, _ = ap.pretrained("fashion_mnist", "resnet20", "fixed", "mini", 0)
+    sets = loaders.load("fashion_mnist")
+    opened = thieves.renormalize(net, sets.validation.images[:tried.IMAGES])
+    assert abs(raw - ap.accuracy(opened, sets.test)) < 1e-6
+    assert list(found["came_out"]["labels"]) == ["1", "10"]
+    assert found["asked"]["settings"]["labels"] == [1, 10]
+    assert 0 <= found["came_out"]["picked"] < len(found["came_out"]["scores"])
+    assert main([*run[:3], "baseline", *run[3:]]) == 1  # it has no lock
+
+
 def test_what_is_shipped_is_whole():
     for size, network in (("mini", "resnet20"), ("mini", "simple_cnn")):
         found = beyond.locks(network, size)

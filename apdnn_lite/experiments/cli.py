@@ -168,8 +168,9 @@ def parser():
     later = command("beyond", beyond.command, "try every thief of the part 'Beyond' on a stored "
                     "network, or train a mended lock and try them on that; what is recorded "
                     "already is skipped", named, own, device)
-    later.add_argument("--what", choices=("thieves", *beyond.LOCKS), default="thieves",
-                       metavar="WHAT", help="thieves (the default), or the name of a lock: "
+    later.add_argument("--what", choices=(*beyond.THIEVES, *beyond.LOCKS), default="thieves",
+                       metavar="WHAT", help="thieves (the default), renormalized (thieves who "
+                       "first estimate batch normalization anew), or the name of a lock: "
                        f"{', '.join(beyond.LOCKS)}")
     later.add_argument("--train-only", action="store_true",
                        help="of a lock: measure it with and without the key, and try no thief")

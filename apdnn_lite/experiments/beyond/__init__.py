@@ -4,9 +4,10 @@ from ..records import Archive, RecordError, own_folder
 from . import later, mended, store
 from .mended import LOCKS, locks, mended_network, run_lock
 from .store import BEYOND, read, seeds
+from .thieves import KINDS as THIEVES
 from .thieves import LABELS, check_same_network, run_thieves
 
-__all__ = ["BEYOND", "LABELS", "LOCKS", "command", "later", "locks", "mended_network",
+__all__ = ["BEYOND", "LABELS", "LOCKS", "THIEVES", "command", "later", "locks", "mended_network",
            "read", "run_lock", "run_thieves", "seeds"]
 
 
@@ -14,21 +15,22 @@ def command(options):
     """``apdnn beyond``: make the records that are missing; returns the exit status."""
     archive = Archive(own_folder("beyond") if options.folder is None else options.folder)
     archive.check_writable()
-    if options.what in LOCKS and options.transform == "baseline":
+    of_stored = options.what in THIEVES
+    if options.what != "thieves" and options.transform == "baseline":
         raise ValueError("a lock needs a transform: expected fixed, learned or generator")
-    if options.train_only and options.what == "thieves":
+    if options.train_only and of_stored:
         raise ValueError("--train-only is for a lock: name it by --what")
-    if options.weights is not None and options.what != "thieves":
+    if options.weights is not None and not of_stored:
         raise ValueError("--weights is for thieves: a lock is trained anew")
     for seed in options.seeds:
         place = store.Place(options.what, options.dataset, options.size, options.network,
                             options.transform, seed)
         if store.path(place, archive.folder).exists():
-            if options.what == "thieves":
+            if of_stored:
                 check_same_network(place, archive.folder, options.weights)
             print(f"{place}: recorded already")
             continue
-        if options.what == "thieves":
+        if of_stored:
             run_thieves(place, archive.folder, options.device, options.weights)
         else:
             run_lock(place, archive.folder, options.device, not options.train_only)

@@ -19,6 +19,7 @@ from ..weights import build, pretrained
 from .store import path, read, write
 
 LABELS = (1, 3, 5, 10, 100)  # a class
+KINDS = ("thieves", "renormalized")  # of records about a network of the other records
 IMAGES = 2000  # unlabeled raw images of the validation split, as for the other attacks
 DRAWS = 20  # guessed keys
 # A thief who climbs without a temperature, and one who tries all of them (our choices).
@@ -35,6 +36,9 @@ LOOT, STUDENT = 6000, {"epochs": 8, "lr": 2e-3}
 SETTINGS = {"labels": LABELS, "images": IMAGES, "draws": DRAWS, "climb": CLIMB, "strong": STRONG,
             "temperatures": thieves.TEMPERATURES, "patient": PATIENT, "universal_key": KEY,
             "fine_tune": TUNE, "from_scratch": SCRATCH, "loot": LOOT, "student": STUDENT}
+# Of thieves who estimate batch normalization anew first.
+FRESH = {"labels": (1, 10), "images": IMAGES, "climb": CLIMB, "universal_key": KEY,
+         "fine_tune": TUNE}
 
 
 def run_thieves(place, folder, device="auto", source=None):
@@ -51,12 +55,15 @@ def run_thieves(place, folder, device="auto", source=None):
     net, sets = net.to(device), data.load(place.dataset, place.size, device)
     if transform is None:
         came_out = controls(net, sets, place)
+    elif place.what == "renormalized":
+        came_out = renormalized(net, sets, place.seed, transform.clip)
     else:
         climbs = climbed(net, sets, place.seed, transform.clip)
         came_out = every_thief(net, transform.to(device), sets, place.seed, climbs=climbs)
         came_out["theft"] = theft(net, sets, place.seed, climbs)
     how = found | {"device": device_name(device), "seconds": round(time.perf_counter() - began, 1)}
-    settings = SETTINGS | {"network_record_sha256": trained["sha256"]}
+    settings = FRESH if place.what == "renormalized" else SETTINGS
+    settings = settings | {"network_record_sha256": trained["sha256"]}
     return write(place, settings, came_out, folder, how)
 
 
@@ -110,6 +117,27 @@ def without_labels(net, transform, sets, seed, climbs):
     if any(isinstance(part, nn.BatchNorm2d) for part in net.modules()):
         opened = thieves.renormalize(net, images)
         found["renormalize"] = {"accuracies": [accuracy(opened, sets.test)]}
+    return found
+
+
+def renormalized(net, sets, seed, clip):
+    """What thieves reach who first estimate batch normalization's statistics anew.
+
+    No label is needed for that, or for the climb after it. The others are those that are strongest
+    with labels, with 1 and 10 a class.
+    """
+    images = sets.validation.images[:IMAGES]
+    opened = thieves.renormalize(net, images)
+    guesses = attacks.climb(opened, images, seed=seed, clip=clip, **CLIMB)
+    found = {"images": len(sets.test), "raw": accuracy(opened, sets.test), "labels": {},
+             "climb": accuracy(opened, sets.test, guesses.transforms[guesses.picked]),
+             "scores": list(guesses.scores), "picked": guesses.picked}
+    for count in FRESH["labels"]:
+        labeled = few.pick(sets.train, count, seed)
+        key = few.universal_key(opened, labeled, images, seed=seed, clip=clip, **KEY)
+        tuned = few.fine_tune(opened, labeled, seed=seed, **TUNE)
+        found["labels"][str(count)] = {"searched_key": accuracy(opened, sets.test, key),
+                                       "fine_tune": accuracy(tuned, sets.test)}
     return found
 
 
