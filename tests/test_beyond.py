@@ -410,6 +410,15 @@ def test_thieves_who_renew_batch_normalization_first_are_recorded(small, tmp_pat
     assert found["asked"]["settings"]["labels"] == [1, 10]
     assert 0 <= found["came_out"]["picked"] < len(found["came_out"]["scores"])
     assert main([*run[:3], "baseline", *run[3:]]) == 1  # it has no lock
+    lock = [*run[:3], "fixed", *run[3:], "--lock", "unlikelihood-keys"]
+    assert main(lock) == 0
+    mended_one = store.read(place, tmp_path / "unlikelihood-keys")
+    assert mended_one["came_out"]["raw"] != raw or mended_one["came_out"]["scores"] != \
+        found["came_out"]["scores"]
+    assert mended_one["asked"]["settings"]["network_record_sha256"] == store.read(
+        place._replace(what="unlikelihood-keys"))["sha256"]
+    assert "strong_climb" in mended_one["came_out"]
+    assert main([*lock, "--what", "thieves"]) == 1  # the others are recorded with the lock
 
 
 def test_what_is_shipped_is_whole():

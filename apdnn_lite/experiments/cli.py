@@ -174,6 +174,8 @@ def parser():
                        f"{', '.join(beyond.LOCKS)}")
     later.add_argument("--train-only", action="store_true",
                        help="of a lock: measure it with and without the key, and try no thief")
+    later.add_argument("--lock", choices=beyond.LOCKS, metavar="LOCK", help="of --what "
+                       "renormalized: try them on this mended lock, whose network is stored")
     later.add_argument("--weights", type=existing, metavar="FOLDER", help="of thieves: where the "
                        "network's record and weights lie, such as your own (default: those that "
                        "come with the package)")

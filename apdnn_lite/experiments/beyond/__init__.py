@@ -22,19 +22,24 @@ def command(options):
         raise ValueError("--train-only is for a lock: name it by --what")
     if options.weights is not None and not of_stored:
         raise ValueError("--weights is for thieves: a lock is trained anew")
+    if options.lock is not None and (options.what != "renormalized" or options.weights):
+        raise ValueError("--lock goes with --what renormalized, and without --weights")
+    folder = archive.folder if options.lock is None else archive.folder / options.lock
     for seed in options.seeds:
         place = store.Place(options.what, options.dataset, options.size, options.network,
                             options.transform, seed)
-        if store.path(place, archive.folder).exists():
-            if of_stored:
+        if store.path(place, folder).exists():
+            if of_stored and options.lock is None:
                 check_same_network(place, archive.folder, options.weights)
             print(f"{place}: recorded already")
             continue
-        if of_stored:
+        if options.lock is not None:
+            mended.run_renormalized(options.lock, place, archive.folder, options.device)
+        elif of_stored:
             run_thieves(place, archive.folder, options.device, options.weights)
         else:
             run_lock(place, archive.folder, options.device, not options.train_only)
-        print(f"{place}: recorded in {archive.folder}", flush=True)
+        print(f"{place}: recorded in {folder}", flush=True)
     return 0
 
 

@@ -14,7 +14,7 @@ from ..records import RecordError
 from ..runs import measure, measures_as_recorded
 from ..weights import build, make_transform
 from .store import BEYOND, Place, read, seeds, tensors, write
-from .thieves import SETTINGS, every_thief
+from .thieves import FRESH, SETTINGS, STRONG, every_thief, renormalized
 
 MIXED = ("raw", "wrong keys", "shifts", "parts")
 # name: (target, negatives). The first is the source's own, trained the same way as the others.
@@ -72,6 +72,22 @@ def run_lock(place, folder, device="auto", thieves=True):
     how = found | {"device": device_name(device), "seconds": round(time.perf_counter() - began, 1)}
     stored = (net, transform) if place.network == "resnet20" else (None, None)
     return write(place, settings, came_out, folder, how, *stored)
+
+
+def run_renormalized(lock, place, folder, device="auto"):
+    """Record what thieves reach on a stored lock who first estimate batch norm's statistics anew.
+
+    The record lies in the lock's name's folder, as those of networks with the source's loss lie in
+    ``folder`` itself.
+    """
+    found, began, device = environment(), time.perf_counter(), pick_device(device)
+    net, transform = network_at(place._replace(what=lock))
+    sets = data.load(place.dataset, place.size, device)
+    came_out = renormalized(net.to(device), sets, place.seed, transform.clip, strong=True)
+    settings = FRESH | {"strong": STRONG, "lock": lock,
+                        "network_record_sha256": read(place._replace(what=lock))["sha256"]}
+    how = found | {"device": device_name(device), "seconds": round(time.perf_counter() - began, 1)}
+    return write(place, settings, came_out, folder / lock, how)
 
 
 def locks(network="resnet20", size="mini", transform="fixed", folder=None):

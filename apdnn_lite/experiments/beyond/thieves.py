@@ -120,11 +120,11 @@ def without_labels(net, transform, sets, seed, climbs):
     return found
 
 
-def renormalized(net, sets, seed, clip):
+def renormalized(net, sets, seed, clip, strong=False):
     """What thieves reach who first estimate batch normalization's statistics anew.
 
     No label is needed for that, or for the climb after it. The others are those that are strongest
-    with labels, with 1 and 10 a class.
+    with labels, with 1 and 10 a class. strong: whether the strong climb is tried, too.
     """
     images = sets.validation.images[:IMAGES]
     opened = thieves.renormalize(net, images)
@@ -132,6 +132,9 @@ def renormalized(net, sets, seed, clip):
     found = {"images": len(sets.test), "raw": accuracy(opened, sets.test), "labels": {},
              "climb": accuracy(opened, sets.test, guesses.transforms[guesses.picked]),
              "scores": list(guesses.scores), "picked": guesses.picked}
+    if strong:
+        guesses = thieves.strong_climb(opened, images, seed=seed, clip=clip, **STRONG)
+        found["strong_climb"] = tried(opened, sets, guesses)
     for count in FRESH["labels"]:
         labeled = few.pick(sets.train, count, seed)
         key = few.universal_key(opened, labeled, images, seed=seed, clip=clip, **KEY)
