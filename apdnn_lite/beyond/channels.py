@@ -53,15 +53,15 @@ def arrange(part, order, sign):
         each.copy_(torch.einsum("i,i...->i...", sign.to(each), each[order]))
 
 
-def match(net, images, signs=False, look=8, few=100):
+def match(net, images, signs=False, look=8, few=100, own=0.0):
     """The thief's key: the places where each filter's output fits what is remembered.
 
     Batch normalization stores the mean and variance that each channel should have. From
     the first layer to the last, the thief measures them for every filter on raw images
     and assigns filters to places at the least total distance. Channels that look alike
     may change places: for the ``look`` closest pairs of a layer the thief tries both
-    ways, on ``few`` images, and keeps the one by which the next layer fits better.
-
+    ways, on ``few`` images, and keeps the one by which the next layer fits better. (Or
+    both layers: ``own`` is the weight of the layer's own distance in this comparison.)
     Returns (the opened copy, the key they found).
     """
     net, key = copy.deepcopy(net), {}
@@ -71,20 +71,20 @@ def match(net, images, signs=False, look=8, few=100):
         locked = {each: tensor.clone() for each, tensor in part.state_dict().items()}
         cost, sign = fits(net, images, norm, signs)
 
-        def place(order, part=part, locked=locked, sign=sign):
+        def place(order, part=part, locked=locked, sign=sign, cost=cost):
             part.load_state_dict(locked)
             arrange(part, order, sign[order, torch.arange(len(order))])
+            return own * cost[order, torch.arange(len(order))].sum().item()
 
         order = assign(cost.T)  # the filter of each place
-        place(order)
+        here = place(order)
         done, some = map(net.get_submodule, key), images[:few]
         with replaying(net, some, list(done) if look else []):
-            least = ahead(net, some, after, signs)
+            least = here + ahead(net, some, after, signs)
             for pair in alike(cost, order)[:look if after is not norm else 0]:
                 other = order.clone()
                 other[pair] = order[pair.flip(0)]
-                place(other)
-                found = ahead(net, some, after, signs)
+                found = place(other) + ahead(net, some, after, signs)
                 if found < least:
                     least, order = found, other
             place(order)

@@ -5,6 +5,7 @@ that is stored. What its thief has is said in ``measure``.
 """
 
 import time
+from functools import partial
 
 import torch
 
@@ -66,24 +67,29 @@ def run_blockwise(seed, sets):
     return rows | {"shuffle": found["shuffle"]}, net
 
 
-def run_channels(seed, sets):
-    """Permuted channels of the stored ResNet-20."""
+def run_channels(seed, sets, signs=False):
+    """Permuted channels of the stored ResNet-20; ``signs``: half of the filters negative, too."""
     m = Measure(sets, "ResNet-20", seed)
     net, _, _ = pretrained("fashion_mnist", "resnet20", "baseline", "mini", seed)
-    key = channels.draw_key(net, seed=seed)
+    key = channels.draw_key(net, signs, seed)
     locked = channels.lock(net, key)
-    others = [channels.draw_key(net, seed=100 + 10 * seed + each) for each in range(5)]
-    found, few = {}, m.raw[:S["match_images"]]
+    others = [channels.draw_key(net, signs, 100 + 10 * seed + each) for each in range(5)]
+    found, how = {}, S["match_signs"] if signs else {"few": S["ahead_images"]}
+    few = m.raw if signs else m.raw[:S["match_images"]]
     for name, look in (("match what is remembered", 0), ("match, looking ahead", S["look"])):
         began = time.process_time()
-        opened, guess = channels.match(locked, few, look=look, few=S["ahead_images"])
+        opened, guess = channels.match(locked, few, signs, look=look, **how)
         found[name] = m(opened) | right_places(guess, key) | {
             "seconds": time.process_time() - began}
+    last = "match, heal" if signs else "match"
+    if signs:
+        opened = few_weights.heal(opened, m.raw, seed=seed, **S["heal"])
+        found["match, then heal"] = m(opened)
     return {
         "authorized": m(channels.unlock(locked, key)), "unauthorized": m(locked),
         "wrong": m.wrong([(channels.unlock(locked, each), None) for each in others]),
         "label_free": found | {"batch norm anew": m(renormalize(locked, m.raw))},
-        "labels": m.labels(locked) | {"match, then fine-tuning": m.tuned(opened)},
+        "labels": m.labels(locked) | {f"{last}, then fine-tuning": m.tuned(opened)},
         "cost": {"train_seconds": 0}}, None
 
 
@@ -163,7 +169,8 @@ def run_nontransfer(seed, sets):
         "cost": {"train_seconds": seconds}}, net
 
 
-RUNS = {"blockwise": run_blockwise, "channels": run_channels, "few_weights": run_few_weights,
+RUNS = {"blockwise": run_blockwise, "channels": run_channels,
+        "signs": partial(run_channels, signs=True), "few_weights": run_few_weights,
         "passports": run_passports, "nontransfer": run_nontransfer}
 LOCKS = tuple(RUNS)
 

@@ -21,6 +21,7 @@ SETTINGS = {
     "train": TRAIN, "tune": {"steps": 150, "lr": 1e-3}, "tune_resnet": {"steps": 60, "lr": 3e-4},
     "size": 4, "search": {"tries": 6}, "search_images": 200,
     "match_images": 400, "look": 24, "ahead_images": 100,
+    "match_signs": {"few": 400, "own": 1.0},
     "hidden": 100, "hide_images": 200, "hunt": {"rounds": 12, "size": 10}, "hunt_images": 200,
     "heal": {"steps": 40, "lr": 3e-4},
     "forge": {"tries": 2, "steps": 120}, "sigma": 0.1, "p": 0.2,
@@ -32,6 +33,7 @@ COMMON = ("raw", "per_class", "test", "keys")
 USED = {  # by each lock, besides those
     "blockwise": ("train", "tune", "size", "search", "search_images"),
     "channels": ("tune_resnet", "match_images", "look", "ahead_images"),
+    "signs": ("tune_resnet", "look", "match_signs", "heal"),
     "few_weights": ("tune_resnet", "hidden", "hide_images", "hunt", "hunt_images", "heal"),
     "passports": ("train", "tune", "forge"),
     "nontransfer": ("tune", "sigma", "p", "nontransfer", "climb", "strong"),
