@@ -431,24 +431,44 @@ def test_what_is_shipped_is_whole():
             assert len(beyond.seeds("thieves", transform, size=size)) == 3
     assert len(beyond.seeds("thieves", "fixed-clipped")) == 3
     assert len(beyond.seeds("thieves", "fixed-clipped", size="full")) == 1  # its weights are stored
+    for transform in ("baseline", "fixed", "learned", "generator"):  # and those of the photographs
+        assert len(beyond.seeds("thieves", transform, size="full", dataset="cifar10_jpeg")) == 1
+    assert len(beyond.seeds("renormalized", "generator", size="full")) == 3
+    assert len(beyond.seeds("renormalized", size="full", folder=RENEWED)) == 3
     for place in (*store.BEYOND.glob("[!l]*/**/*.json"),):
         how = ap.experiments.read_record(place)["how"]
-        own = any(name in str(place) for name in ("fixed-clipped", "cifar10_jpeg"))
+        own = any(name in str(place) for name in ("fixed-clipped", "cifar10_jpeg", "renormalized"))
         device = "cpu" if own else "NVIDIA H200"
         assert len(how["commit"]) == 40 and how["device"] == device
     with pytest.raises(RecordError, match="beyond --help"):
         beyond.seeds("uniform", "generator")
 
 
-def test_shipped_thieves_name_the_record_of_the_network_that_is_shipped():
-    for transform, size in (*((kind, "full") for kind in ("fixed", "learned", "generator",
-                                                          "baseline")),
-                            ("fixed-clipped", "mini"), ("fixed-clipped", "full")):
-        for record in beyond.seeds("thieves", transform, size=size):
-            name = ap.experiments.checked_name("fashion_mnist", "resnet20", transform, size,
-                                               record["asked"]["seed"])
-            trained = ap.experiments.SHIPPED.read(name)
-            assert record["asked"]["settings"]["network_record_sha256"] == trained["sha256"]
+SHIPPED_THIEVES = (
+    *(("thieves", "fashion_mnist", kind, "full") for kind in ("fixed", "learned", "generator",
+                                                              "baseline")),
+    *(("thieves", "cifar10_jpeg", kind, "full") for kind in ("fixed", "learned", "generator",
+                                                             "baseline")),
+    ("thieves", "fashion_mnist", "fixed-clipped", "mini"),
+    ("thieves", "fashion_mnist", "fixed-clipped", "full"),
+    ("renormalized", "fashion_mnist", "generator", "full"))
+RENEWED = store.BEYOND / "unlikelihood-keys"  # thieves who renew batch normalization, on this lock
+
+
+@pytest.mark.parametrize("what, dataset, transform, size", SHIPPED_THIEVES)
+def test_shipped_thieves_name_the_record_of_the_network_that_is_shipped(what, dataset, transform,
+                                                                        size):
+    for record in beyond.seeds(what, transform, size=size, dataset=dataset):
+        name = ap.experiments.checked_name(dataset, "resnet20", transform, size,
+                                           record["asked"]["seed"])
+        trained = ap.experiments.SHIPPED.read(name)
+        assert record["asked"]["settings"]["network_record_sha256"] == trained["sha256"]
+
+
+def test_thieves_of_a_lock_name_the_record_of_the_lock_that_is_shipped():
+    for record, lock in zip(beyond.seeds("renormalized", size="full", folder=RENEWED),
+                            beyond.seeds("unlikelihood-keys", size="full"), strict=True):
+        assert record["asked"]["settings"]["network_record_sha256"] == lock["sha256"]
 
 
 def test_a_shipped_lock_measures_as_recorded(capsys):

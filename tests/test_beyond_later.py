@@ -192,13 +192,13 @@ def test_the_key_unlocks_bit_for_bit_and_a_wrong_one_does_not(owner, signs):
     assert not torch.allclose(ap.predict(locked, images), ap.predict(net, images), atol=1e-3)
 
 
-@pytest.mark.parametrize("signs", [False, True])
-def test_the_order_is_read_from_what_is_remembered(owner, signs):
+@pytest.mark.parametrize("signs, own", [(False, 0.0), (True, 0.0), (True, 1.0)])
+def test_the_order_is_read_from_what_is_remembered(owner, signs, own):
     net, images = owner
     key = channels.draw_key(net, signs, 3)
     locked = channels.lock(net, key)
     before = state_of(locked)
-    opened, found = channels.match(locked, images, signs, look=2)
+    opened, found = channels.match(locked, images, signs, look=2, own=own)
     assert same(state_of(opened), state_of(net)) and same(state_of(locked), before)
     for name, (order, sign) in key.items():
         assert torch.equal(found[name][0], order) and torch.equal(found[name][1], sign)
@@ -214,6 +214,8 @@ def test_looking_ahead_tells_channels_apart_that_look_alike(owner):
     key = {"conv1": (torch.arange(5), torch.ones(5)), "conv2": (torch.arange(6), torch.ones(6))}
     blind, _ = channels.match(net, images, look=0)
     seeing, found = channels.match(net, images, look=3, few=200)
+    stubborn, _ = channels.match(net, images, look=3, few=200, own=1e6)
+    assert same(state_of(stubborn), state_of(blind))  # only the layer's own distance counts
     assert not same(state_of(blind), state_of(net))
     assert same(state_of(seeing), state_of(net))
     assert all(torch.equal(found[name][0], key[name][0]) for name in key)
