@@ -434,6 +434,7 @@ def test_what_is_shipped_is_whole():
     for transform in ("baseline", "fixed", "learned", "generator"):  # and those of the photographs
         assert len(beyond.seeds("thieves", transform, size="full", dataset="cifar10_jpeg")) == 1
     assert len(beyond.seeds("renormalized", "generator", size="full")) == 3
+    assert len(beyond.seeds("renormalized", "generator", size="full", dataset="cifar10_jpeg")) == 1
     assert len(beyond.seeds("renormalized", size="full", folder=RENEWED)) == 3
     for place in (*store.BEYOND.glob("[!l]*/**/*.json"),):
         how = ap.experiments.read_record(place)["how"]
@@ -451,7 +452,8 @@ SHIPPED_THIEVES = (
                                                              "baseline")),
     ("thieves", "fashion_mnist", "fixed-clipped", "mini"),
     ("thieves", "fashion_mnist", "fixed-clipped", "full"),
-    ("renormalized", "fashion_mnist", "generator", "full"))
+    ("renormalized", "fashion_mnist", "generator", "full"),
+    ("renormalized", "cifar10_jpeg", "generator", "full"))
 RENEWED = store.BEYOND / "unlikelihood-keys"  # thieves who renew batch normalization, on this lock
 
 
