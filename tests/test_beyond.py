@@ -395,7 +395,7 @@ def test_thieves_try_the_network_of_another_folder_too(small, tmp_path, capsys):
     assert main(run) == 1 and "another network of this name" in capsys.readouterr().err
 
 
-def test_thieves_who_renew_batch_normalization_first_are_recorded(small, tmp_path):
+def test_thieves_who_renew_batch_normalization_first_are_recorded(small, tmp_path, capsys):
     run = ["beyond", "fashion_mnist", "resnet20", "--what", "renormalized", "--folder",
            str(tmp_path), "--device", "cpu"]
     assert main([*run[:3], "fixed", *run[3:]]) == 0
@@ -413,12 +413,23 @@ def test_thieves_who_renew_batch_normalization_first_are_recorded(small, tmp_pat
     lock = [*run[:3], "fixed", *run[3:], "--lock", "unlikelihood-keys"]
     assert main(lock) == 0
     mended_one = store.read(place, tmp_path / "unlikelihood-keys")
-    assert mended_one["came_out"]["raw"] != raw or mended_one["came_out"]["scores"] != \
-        found["came_out"]["scores"]
+    locked, _ = beyond.mended_network("unlikelihood-keys")
+    opened = thieves.renormalize(locked, sets.validation.images[:tried.IMAGES])
+    assert abs(mended_one["came_out"]["raw"] - ap.accuracy(opened, sets.test)) < 1e-6
     assert mended_one["asked"]["settings"]["network_record_sha256"] == store.read(
         place._replace(what="unlikelihood-keys"))["sha256"]
     assert "strong_climb" in mended_one["came_out"]
+    assert main(lock) == 0 and "recorded already" in capsys.readouterr().out
     assert main([*lock, "--what", "thieves"]) == 1  # the others are recorded with the lock
+    own = tmp_path / "own"  # a lock of the same name that was trained here
+    assert main([*run[:3], "fixed", "--what", "unlikelihood-keys", "--train-only",
+                 "--folder", str(own), "--device", "cpu"]) == 0
+    assert main([*lock, "--weights", str(own)]) == 1
+    assert "another network of this name" in capsys.readouterr().err
+    assert main([*lock, "--weights", str(own), "--folder", str(own)]) == 0
+    settings = store.read(place, own / "unlikelihood-keys")["asked"]["settings"]
+    assert settings["network_record_sha256"] == store.read(
+        place._replace(what="unlikelihood-keys"), own)["sha256"]
 
 
 def test_what_is_shipped_is_whole():

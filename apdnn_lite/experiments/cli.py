@@ -177,8 +177,8 @@ def parser():
     later.add_argument("--lock", choices=beyond.LOCKS, metavar="LOCK", help="of --what "
                        "renormalized: try them on this mended lock, whose network is stored")
     later.add_argument("--weights", type=existing, metavar="FOLDER", help="of thieves: where the "
-                       "network's record and weights lie, such as your own (default: those that "
-                       "come with the package)")
+                       "record and weights of the network or the --lock lie, such as your own "
+                       "(default: those that come with the package)")
     command("variants", variants.command, "make the record of the pair attacks with one thing "
             "changed each, if it is missing, as the chapter on the pair attack reads it", own)
     since = command("later", beyond.later.command, "make the records of a lock that came later "

@@ -1,6 +1,6 @@
 """The recorded runs of the part "Beyond": thieves with few labels or none, and mended locks."""
 
-from ..records import Archive, RecordError, own_folder
+from ..records import Archive, RecordError, archive_of, own_folder
 from . import later, mended, store
 from .mended import LOCKS, locks, mended_network, run_lock
 from .store import BEYOND, read, seeds
@@ -22,25 +22,33 @@ def command(options):
         raise ValueError("--train-only is for a lock: name it by --what")
     if options.weights is not None and not of_stored:
         raise ValueError("--weights is for thieves: a lock is trained anew")
-    if options.lock is not None and (options.what != "renormalized" or options.weights):
-        raise ValueError("--lock goes with --what renormalized, and without --weights")
+    if options.lock is not None and options.what != "renormalized":
+        raise ValueError("--lock goes with --what renormalized")
     folder = archive.folder if options.lock is None else archive.folder / options.lock
     for seed in options.seeds:
         place = store.Place(options.what, options.dataset, options.size, options.network,
                             options.transform, seed)
         if store.path(place, folder).exists():
-            if of_stored and options.lock is None:
-                check_same_network(place, archive.folder, options.weights)
+            if of_stored:
+                check_same_network(place, folder, network_record(place, options)["sha256"])
             print(f"{place}: recorded already")
             continue
         if options.lock is not None:
-            mended.run_renormalized(options.lock, place, archive.folder, options.device)
+            mended.run_renormalized(options.lock, place, archive.folder, options.device,
+                                    options.weights)
         elif of_stored:
             run_thieves(place, archive.folder, options.device, options.weights)
         else:
             run_lock(place, archive.folder, options.device, not options.train_only)
         print(f"{place}: recorded in {folder}", flush=True)
     return 0
+
+
+def network_record(place, options):
+    """The record of the network that the thieves of a place are tried on."""
+    if options.lock is None:
+        return archive_of(options.weights).read(place.name)
+    return read(place._replace(what=options.lock), options.weights)
 
 
 def check():

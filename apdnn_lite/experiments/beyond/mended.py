@@ -14,7 +14,7 @@ from ..records import RecordError
 from ..runs import measure, measures_as_recorded
 from ..weights import build, make_transform
 from .store import BEYOND, Place, read, seeds, tensors, write
-from .thieves import FRESH, SETTINGS, STRONG, every_thief, renormalized
+from .thieves import SETTINGS, every_thief, record_renewed
 
 MIXED = ("raw", "wrong keys", "shifts", "parts")
 # name: (target, negatives). The first is the source's own, trained the same way as the others.
@@ -74,20 +74,17 @@ def run_lock(place, folder, device="auto", thieves=True):
     return write(place, settings, came_out, folder, how, *stored)
 
 
-def run_renormalized(lock, place, folder, device="auto"):
+def run_renormalized(lock, place, folder, device="auto", source=None):
     """Record what thieves reach on a stored lock who first estimate batch norm's statistics anew.
 
-    The record lies in the lock's name's folder, as those of networks with the source's loss lie in
-    ``folder`` itself.
+    lock: its name. source: the folder of its record and weights, by default what comes with the
+    package. The record is written below ``folder / lock``, because ``folder`` itself holds those of
+    networks with the source's loss.
     """
-    found, began, device = environment(), time.perf_counter(), pick_device(device)
-    net, transform = network_at(place._replace(what=lock))
-    sets = data.load(place.dataset, place.size, device)
-    came_out = renormalized(net.to(device), sets, place.seed, transform.clip, strong=True)
-    settings = FRESH | {"strong": STRONG, "lock": lock,
-                        "network_record_sha256": read(place._replace(what=lock))["sha256"]}
-    how = found | {"device": device_name(device), "seconds": round(time.perf_counter() - began, 1)}
-    return write(place, settings, came_out, folder / lock, how)
+    place_of_lock = place._replace(what=lock)
+    net, transform = network_at(place_of_lock, source)
+    network = {"lock": lock, "network_record_sha256": read(place_of_lock, source)["sha256"]}
+    return record_renewed(place, folder / lock, device, net, transform, network, strong=True)
 
 
 def locks(network="resnet20", size="mini", transform="fixed", folder=None):

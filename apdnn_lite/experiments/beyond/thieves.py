@@ -14,7 +14,7 @@ from ...evaluate import access, accuracy, perturbation_size
 from ...training import fit
 from ...transforms import Fixed
 from ..provenance import device_name, environment
-from ..records import RecordError, archive_of
+from ..records import RecordError
 from ..weights import build, pretrained
 from .store import path, read, write
 
@@ -49,27 +49,52 @@ def run_thieves(place, folder, device="auto", source=None):
     A baseline has no lock: its record holds the controls, the same thieves on the plain network, on
     an untrained one, and training from scratch with the same labels.
     """
-    found, began, device = environment(), time.perf_counter(), pick_device(device)
     net, transform, trained = pretrained(place.dataset, place.network, place.transform, place.size,
                                          place.seed, source)
-    net, sets = net.to(device), data.load(place.dataset, place.size, device)
-    if transform is None:
-        came_out = controls(net, sets, place)
-    elif place.what == "renormalized":
-        came_out = renormalized(net, sets, place.seed, transform.clip)
-    else:
+    network = {"network_record_sha256": trained["sha256"]}
+    if place.what == "renormalized":
+        return record_renewed(place, folder, device, net, transform, network)
+
+    def attack(net, sets):
+        if transform is None:
+            return controls(net, sets, place)
         climbs = climbed(net, sets, place.seed, transform.clip)
-        came_out = every_thief(net, transform.to(device), sets, place.seed, climbs=climbs)
-        came_out["theft"] = theft(net, sets, place.seed, climbs)
+        owner = transform.to(sets.test.images.device)
+        return every_thief(net, owner, sets, place.seed, climbs=climbs) | {
+            "theft": theft(net, sets, place.seed, climbs)}
+
+    return record_attack(place, folder, device, net, attack, SETTINGS | network)
+
+
+def record_renewed(place, folder, device, net, transform, network, strong=False):
+    """Record what the :func:`renormalized` thieves reach on a network.
+
+    network: what the record's settings say of it. strong: whether the strong climb is tried, too.
+    """
+    if transform is None:
+        raise ValueError(f"{place.name} is a baseline and has no lock: expected a network that was "
+                         "trained with a transform")
+
+    def attack(net, sets):
+        return renormalized(net, sets, place.seed, transform.clip, strong)
+
+    settings = FRESH | network | ({"strong": STRONG} if strong else {})
+    return record_attack(place, folder, device, net, attack, settings)
+
+
+def record_attack(place, folder, device, net, attack, settings):
+    """Call attack(net, sets) on the device, and record what came out and how long it took."""
+    found, began, device = environment(), time.perf_counter(), pick_device(device)
+    came_out = attack(net.to(device), data.load(place.dataset, place.size, device))
     how = found | {"device": device_name(device), "seconds": round(time.perf_counter() - began, 1)}
-    settings = FRESH if place.what == "renormalized" else SETTINGS
-    settings = settings | {"network_record_sha256": trained["sha256"]}
     return write(place, settings, came_out, folder, how)
 
 
-def check_same_network(place, folder, source=None):
-    """Raise :class:`RecordError` if the record that is there is of another network."""
-    network = archive_of(source).read(place.name)["sha256"]
+def check_same_network(place, folder, network):
+    """Raise :class:`RecordError` if the record that is there is of another network.
+
+    network: the sha256 of the network's record.
+    """
     if read(place, folder)["asked"]["settings"]["network_record_sha256"] != network:
         raise RecordError(f"{path(place, folder)} is the record of thieves on another network of "
                           "this name: give this one's records another --folder.")
