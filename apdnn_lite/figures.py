@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 
 from ._checks import describe
 from ._grid import check_grid
+from ._table import Bold as Bold
 from ._table import Table as Table
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"

@@ -444,12 +444,18 @@ def test_what_is_shipped_is_whole():
     assert len(beyond.seeds("thieves", "fixed-clipped", size="full")) == 1  # its weights are stored
     for transform in ("baseline", "fixed", "learned", "generator"):  # and those of the photographs
         assert len(beyond.seeds("thieves", transform, size="full", dataset="cifar10_jpeg")) == 1
-    assert len(beyond.seeds("renormalized", "generator", size="full")) == 3
-    assert len(beyond.seeds("renormalized", "generator", size="full", dataset="cifar10_jpeg")) == 1
-    assert len(beyond.seeds("renormalized", size="full", folder=RENEWED)) == 3
+    for transform in ("fixed", "learned", "generator"):
+        for size in ("mini", "full"):
+            assert len(beyond.seeds("renormalized", transform, size=size)) == 3
+        assert len(beyond.seeds("renormalized", transform, size="full",
+                                dataset="cifar10_jpeg")) == 1
+    assert len(beyond.seeds("renormalized", "fixed-clipped", size="full")) == 1
+    for size in ("mini", "full"):
+        assert len(beyond.seeds("renormalized", size=size, folder=RENEWED)) == 3
     for place in (*store.BEYOND.glob("[!l]*/**/*.json"),):
         how = ap.experiments.read_record(place)["how"]
-        own = any(name in str(place) for name in ("fixed-clipped", "cifar10_jpeg", "renormalized"))
+        own = any(name in str(place) for name in ("fixed-clipped", "cifar10_jpeg", "renormalized",
+                                                  "sigma=", "p="))
         device = "cpu" if own else "NVIDIA H200"
         assert len(how["commit"]) == 40 and how["device"] == device
     with pytest.raises(RecordError, match="beyond --help"):
@@ -463,9 +469,25 @@ SHIPPED_THIEVES = (
                                                              "baseline")),
     ("thieves", "fashion_mnist", "fixed-clipped", "mini"),
     ("thieves", "fashion_mnist", "fixed-clipped", "full"),
-    ("renormalized", "fashion_mnist", "generator", "full"),
-    ("renormalized", "cifar10_jpeg", "generator", "full"))
+    *(("renormalized", dataset, kind, size) for dataset, size in (
+        ("fashion_mnist", "full"), ("fashion_mnist", "mini"), ("cifar10_jpeg", "full"))
+      for kind in ("fixed", "learned", "generator")),
+    ("renormalized", "fashion_mnist", "fixed-clipped", "full"))
 RENEWED = store.BEYOND / "unlikelihood-keys"  # thieves who renew batch normalization, on this lock
+
+
+SWEPT = (("sigma", 0.1, "fixed"), ("p", 0.2, "fixed"), ("p", 0.2, "fixed-clipped"))
+
+
+@pytest.mark.parametrize("setting, value, transform", SWEPT)
+def test_thieves_of_a_sweep_name_the_record_of_the_network_that_is_shipped(setting, value,
+                                                                           transform):
+    folder = ap.experiments.sweep_folder(setting, value)
+    name = ap.experiments.checked_name("fashion_mnist", "resnet20", transform, "full", 0)
+    record, = beyond.seeds("thieves", transform, size="full", folder=store.BEYOND / folder.name)
+    trained = ap.experiments.Archive(folder).read(name)
+    assert trained["asked"]["recipe"][setting] == value
+    assert record["asked"]["settings"]["network_record_sha256"] == trained["sha256"]
 
 
 @pytest.mark.parametrize("what, dataset, transform, size", SHIPPED_THIEVES)
@@ -478,9 +500,10 @@ def test_shipped_thieves_name_the_record_of_the_network_that_is_shipped(what, da
         assert record["asked"]["settings"]["network_record_sha256"] == trained["sha256"]
 
 
-def test_thieves_of_a_lock_name_the_record_of_the_lock_that_is_shipped():
-    for record, lock in zip(beyond.seeds("renormalized", size="full", folder=RENEWED),
-                            beyond.seeds("unlikelihood-keys", size="full"), strict=True):
+@pytest.mark.parametrize("size", ["mini", "full"])
+def test_thieves_of_a_lock_name_the_record_of_the_lock_that_is_shipped(size):
+    for record, lock in zip(beyond.seeds("renormalized", size=size, folder=RENEWED),
+                            beyond.seeds("unlikelihood-keys", size=size), strict=True):
         assert record["asked"]["settings"]["network_record_sha256"] == lock["sha256"]
 
 

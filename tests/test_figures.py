@@ -135,6 +135,17 @@ def test_a_table_is_text_and_html():
         figures.Table(["a", "b"], [7])
 
 
+def test_a_table_sets_cells_in_bold_and_the_names_of_columns_upright():
+    table = figures.Table(["lock", "a long <thief>"], [("one", figures.Bold("90")), ("two", 8)],
+                          upright=True)
+    assert repr(table) == "lock  a long <thief>\none   *90*\ntwo   8"
+    found = table._repr_html_()
+    assert found.startswith('<table class="table upright"><thead><tr><th scope="col">lock</th>')
+    assert '<th scope="col"><span style="writing-mode: vertical-rl; ' in found
+    assert 'nowrap">a long &lt;thief&gt;</span></th></tr></thead>' in found
+    assert "<td><strong>90</strong></td></tr>" in found and "<td>8</td>" in found
+
+
 def test_a_table_has_no_heading_without_text():
     table = figures.Table(["", "a"], [(None, 1)])
     assert table._repr_html_() == (
