@@ -37,7 +37,7 @@ def test_a_column_of_numbers_is_marked_with_its_heading_and_one_of_words_is_not(
 @pytest.mark.parametrize(
     "text",
     ["12", "-0.5", "1.2e-05", "94.0%", "3 of 3", "42.0%, 48.0%", "93.6% to 95.6%", "5.2 ± 2.3",
-     "85 (84–86)", "86–88 ●", "+0.11", "0.2; 0.1; 0.5", "660,000"],
+     "85 (84–86)", "86–88 ●", "90 → 87", "+0.11", "0.2; 0.1; 0.5", "660,000"],
 )  # fmt: skip
 def test_what_is_a_number(text):
     assert typography.are_numbers([text])

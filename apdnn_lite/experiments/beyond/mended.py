@@ -37,17 +37,16 @@ BETA = 1.0  # of each negative; the recipe's 2 where there is one negative and t
 def run_lock(place, folder, device="auto", thieves=True):
     """Train a mended lock, try every thief on it, and record what came out.
 
-    The recipe is that of the run with the source's loss, but for the loss. The network of the last
-    epoch is stored, and measured as stored, in float16; a simple CNN is not stored.
+    The recipe is that of the run with the source's loss, but for the loss and the precision, which
+    is the fastest of the device. The network of the last epoch is stored, and measured as stored,
+    in float16; a simple CNN is not stored.
 
     thieves: False to measure it with and without the key alone, in a small part of the time.
     """
     target, negatives = LOCKS[place.what]
     found, began, device = environment(), time.perf_counter(), pick_device(device)
-    recipe, name = recipe_of(place.name), place.name
-    if recipe.precision == "auto" or device.type == "cuda":
-        fastest = str(pick_precision("auto", device)).removeprefix("torch.")
-        recipe = replace(recipe, precision=fastest)
+    fastest = str(pick_precision("auto", device)).removeprefix("torch.")
+    recipe, name = replace(recipe_of(place.name), precision=fastest), place.name
     sets, shape = data.load(place.dataset, place.size), image_shape(place.dataset)
     torch.manual_seed(place.seed)
     net = build(place.network, shape[0], len(sets.classes), shape[1]).to(device)
