@@ -63,12 +63,12 @@ def test_a_table_with_merged_headings_is_marked_cell_by_cell():
 
 
 def test_the_text_of_cells_is_typeset_and_their_tags_are_left_alone():
-    rows = ("owner 2", "-0.34"), ("a-1", "2–3 ●")
+    rows = ("owner 2", "-0.34"), ("a-1", "2–3 ●"), ("b", "90 → 87")
     made = typography.mend(table(("thief's E_p", "λ = 0.1"), *rows))
     assert "thief’s <i>E</i><sub>p</sub>" in made and "λ\u00a0=\u00a00.1" in made
     assert "owner\u00a02" in made and "−0.34" in made
     assert "a-\u20601" in made, "a hyphen after a letter is no minus, and does not end a line"
-    assert "2\u2060–\u20603\u00a0●" in made
+    assert "2\u2060–\u20603\u00a0●" in made and "90\u00a0→\u00a087" in made
     assert 'border="1" class="dataframe"' in made
 
 

@@ -52,6 +52,7 @@ def mend_text(text):
     text = re.sub(r"(?<![\w−-])-(?=\d)", "−", text)
     text = re.sub(r" ([=±]) (?=\S)", "\u00a0\\1\u00a0", text)
     text = re.sub(r"(?<=\d) (of|to) (?=\d)", "\u00a0\\1\u00a0", text)
+    text = re.sub(r"(?<=\d) → (?=\d)", "\u00a0→\u00a0", text)
     text = re.sub(r"(?<=\w)-(?=\d)", "-\u2060", text).replace(" ●", "\u00a0●")
     text = re.sub(r"(?<=\d)–(?=\d)", "\u2060–\u2060", text)
     return re.sub(r"(?<=[^\s,;]) (?=\d)", "\u00a0", text)
