@@ -454,7 +454,7 @@ def test_what_is_shipped_is_whole():
     for place in (*store.BEYOND.glob("[!l]*/**/*.json"),):
         how = ap.experiments.read_record(place)["how"]
         own = any(name in str(place) for name in ("fixed-clipped", "cifar10_jpeg", "renormalized",
-                                                  "sigma=", "p="))
+                                                  "sigma=", "p=", "retrained"))
         device = "cpu" if own else "NVIDIA H200"
         assert len(how["commit"]) == 40 and how["device"] == device
     with pytest.raises(RecordError, match="beyond --help"):
@@ -503,6 +503,17 @@ def test_thieves_of_a_lock_name_the_record_of_the_lock_that_is_shipped():
     for record, lock in zip(beyond.seeds("renormalized", size="full", folder=RENEWED),
                             beyond.seeds("unlikelihood-keys", size="full"), strict=True):
         assert record["asked"]["settings"]["network_record_sha256"] == lock["sha256"]
+
+
+def test_thieves_of_a_lock_that_was_trained_again_name_its_record_and_it_measures_so(capsys):
+    trained = beyond.seeds("unlikelihood-mixed", folder=beyond.RETRAINED)
+    renewed = beyond.seeds("renormalized", folder=beyond.RETRAINED / "unlikelihood-mixed")
+    for record, lock in zip(renewed, trained, strict=True):
+        assert record["asked"]["settings"]["network_record_sha256"] == lock["sha256"]
+    places = store.places(beyond.RETRAINED)
+    assert len(places) == len(trained) == 3
+    assert locks.as_recorded(places[0], beyond.RETRAINED)
+    assert "differs" not in capsys.readouterr().out
 
 
 def test_a_shipped_lock_measures_as_recorded(capsys):

@@ -3,12 +3,12 @@
 from ..records import Archive, RecordError, archive_of, own_folder
 from . import later, mended, store
 from .mended import LOCKS, locks, mended_network, run_lock
-from .store import BEYOND, read, seeds
+from .store import BEYOND, RETRAINED, read, seeds
 from .thieves import KINDS as THIEVES
 from .thieves import LABELS, check_same_network, run_thieves
 
-__all__ = ["BEYOND", "LABELS", "LOCKS", "THIEVES", "command", "later", "locks", "mended_network",
-           "read", "run_lock", "run_thieves", "seeds"]
+__all__ = ["BEYOND", "LABELS", "LOCKS", "RETRAINED", "THIEVES", "command", "later", "locks",
+           "mended_network", "read", "run_lock", "run_thieves", "seeds"]
 
 
 def command(options):
@@ -54,10 +54,11 @@ def network_record(place, options):
 def check():
     """Measure every stored lock again; returns whether all are as recorded."""
     good = True
-    for place in store.places():
-        try:
-            good &= mended.as_recorded(place)
-        except RecordError as error:
-            print(error, " <- wrong")
-            good = False
+    for folder in (BEYOND, RETRAINED):
+        for place in store.places(folder):
+            try:
+                good &= mended.as_recorded(place, folder)
+            except RecordError as error:
+                print(error, " <- wrong")
+                good = False
     return good & later.check()

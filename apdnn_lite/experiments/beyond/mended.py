@@ -123,6 +123,7 @@ def as_recorded(place, folder=None):
     """Measure a stored lock again on the small test set, print it, and compare."""
     net, transform = network_at(place, folder)
     came_out = read(place, folder)["came_out"]
-    return measures_as_recorded(f"{BEYOND.name}/{place}", net, transform,
+    folder = BEYOND if folder is None else folder
+    return measures_as_recorded(f"{folder.name}/{place}", net, transform,
                                 data.load(place.dataset).test,
                                 came_out.get("mini_test", came_out["test"]))

@@ -16,6 +16,7 @@ from ..records import RecordError, read_record, write_record
 from ..weights import read_tensors
 
 BEYOND = ASSETS / "beyond"
+RETRAINED = BEYOND / "retrained"  # locks trained once more, because no network was kept at first
 
 
 class Place(NamedTuple):
