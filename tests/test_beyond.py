@@ -449,6 +449,7 @@ def test_what_is_shipped_is_whole():
             assert len(beyond.seeds("renormalized", transform, size=size)) == 3
         assert len(beyond.seeds("renormalized", transform, size="full",
                                 dataset="cifar10_jpeg")) == 1
+    assert len(beyond.seeds("renormalized", "fixed-clipped")) == 3
     assert len(beyond.seeds("renormalized", "fixed-clipped", size="full")) == 1
     assert len(beyond.seeds("renormalized", size="full", folder=RENEWED)) == 3
     for place in (*store.BEYOND.glob("[!l]*/**/*.json"),):
@@ -471,6 +472,7 @@ SHIPPED_THIEVES = (
     *(("renormalized", dataset, kind, size) for dataset, size in (
         ("fashion_mnist", "full"), ("fashion_mnist", "mini"), ("cifar10_jpeg", "full"))
       for kind in ("fixed", "learned", "generator")),
+    ("renormalized", "fashion_mnist", "fixed-clipped", "mini"),
     ("renormalized", "fashion_mnist", "fixed-clipped", "full"))
 RENEWED = store.BEYOND / "unlikelihood-keys"  # thieves who renew batch normalization, on this lock
 
@@ -483,10 +485,11 @@ def test_thieves_of_a_sweep_name_the_record_of_the_network_that_is_shipped(setti
                                                                            transform):
     folder = ap.experiments.sweep_folder(setting, value)
     name = ap.experiments.checked_name("fashion_mnist", "resnet20", transform, "full", 0)
-    record, = beyond.seeds("thieves", transform, size="full", folder=store.BEYOND / folder.name)
     trained = ap.experiments.Archive(folder).read(name)
     assert trained["asked"]["recipe"][setting] == value
-    assert record["asked"]["settings"]["network_record_sha256"] == trained["sha256"]
+    for what in beyond.THIEVES:
+        record, = beyond.seeds(what, transform, size="full", folder=store.BEYOND / folder.name)
+        assert record["asked"]["settings"]["network_record_sha256"] == trained["sha256"]
 
 
 @pytest.mark.parametrize("what, dataset, transform, size", SHIPPED_THIEVES)
