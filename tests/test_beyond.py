@@ -410,6 +410,8 @@ def test_thieves_who_renew_batch_normalization_first_are_recorded(small, tmp_pat
     assert found["asked"]["settings"]["labels"] == [1, 10]
     assert 0 <= found["came_out"]["picked"] < len(found["came_out"]["scores"])
     assert main([*run[:3], "baseline", *run[3:]]) == 1  # it has no lock
+    with pytest.raises(ValueError, match="a baseline and has no lock"):
+        beyond.run_thieves(place._replace(transform="baseline"), tmp_path, "cpu")
     lock = [*run[:3], "fixed", *run[3:], "--lock", "unlikelihood-keys"]
     assert main(lock) == 0
     mended_one = store.read(place, tmp_path / "unlikelihood-keys")
