@@ -428,8 +428,12 @@ def test_thieves_who_renew_batch_normalization_first_are_recorded(small, tmp_pat
                  "--folder", str(own), "--device", "cpu"]) == 0
     assert main([*lock, "--weights", str(own)]) == 1
     assert "another network of this name" in capsys.readouterr().err
-    assert main([*lock, "--weights", str(own), "--folder", str(own)]) == 0
-    settings = store.read(place, own / "unlikelihood-keys")["asked"]["settings"]
+    assert main([*lock, "--weights", str(own), "--folder", str(own), "--usual-climb"]) == 0
+    tried_anew = store.read(place, own / "unlikelihood-keys")
+    settings = tried_anew["asked"]["settings"]
+    assert "strong" not in settings and "strong_climb" not in tried_anew["came_out"]
+    assert main([*run[:3], "fixed", *run[3:], "--usual-climb"]) == 1  # no strong one to leave out
+    assert "--usual-climb goes with --lock" in capsys.readouterr().err
     assert settings["network_record_sha256"] == store.read(
         place._replace(what="unlikelihood-keys"), own)["sha256"]
 

@@ -24,6 +24,8 @@ def command(options):
         raise ValueError("--weights is for thieves: a lock is trained anew")
     if options.lock is not None and options.what != "renormalized":
         raise ValueError("--lock goes with --what renormalized")
+    if options.usual_climb and options.lock is None:
+        raise ValueError("--usual-climb goes with --lock: others get no strong climb")
     folder = archive.folder if options.lock is None else archive.folder / options.lock
     for seed in options.seeds:
         place = store.Place(options.what, options.dataset, options.size, options.network,
@@ -35,7 +37,7 @@ def command(options):
             continue
         if options.lock is not None:
             mended.run_renormalized(options.lock, place, archive.folder, options.device,
-                                    options.weights)
+                                    options.weights, not options.usual_climb)
         elif of_stored:
             run_thieves(place, archive.folder, options.device, options.weights)
         else:

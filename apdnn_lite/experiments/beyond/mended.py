@@ -73,17 +73,17 @@ def run_lock(place, folder, device="auto", thieves=True):
     return write(place, settings, came_out, folder, how, *stored)
 
 
-def run_renormalized(lock, place, folder, device="auto", source=None):
+def run_renormalized(lock, place, folder, device="auto", source=None, strong=True):
     """Record what thieves reach on a stored lock who first estimate batch norm's statistics anew.
 
     lock: its name. source: the folder of its record and weights, by default what comes with the
-    package. The record is written below ``folder / lock``, because ``folder`` itself holds those of
-    networks with the source's loss.
+    package. strong: whether the strong climb is tried, too. The record is written below
+    ``folder / lock``, because ``folder`` itself holds those of networks with the source's loss.
     """
     place_of_lock = place._replace(what=lock)
     net, transform = network_at(place_of_lock, source)
     network = {"lock": lock, "network_record_sha256": read(place_of_lock, source)["sha256"]}
-    return record_renewed(place, folder / lock, device, net, transform, network, strong=True)
+    return record_renewed(place, folder / lock, device, net, transform, network, strong)
 
 
 def locks(network="resnet20", size="mini", transform="fixed", folder=None):
