@@ -177,7 +177,8 @@ def parser():
     later.add_argument("--lock", choices=beyond.LOCKS, metavar="LOCK", help="of --what "
                        "renormalized: try them on this mended lock, whose network is stored")
     later.add_argument("--usual-climb", action="store_true",
-                       help="of --lock: leave out the strong climb, which takes most of the time")
+                       help="of --lock: leave out the strong and the long climb, which take most "
+                       "of the time")
     later.add_argument("--weights", type=existing, metavar="FOLDER", help="of thieves: where the "
                        "record and weights of the network or the --lock lie, such as your own "
                        "(default: those that come with the package)")

@@ -77,7 +77,7 @@ def run_renormalized(lock, place, folder, device="auto", source=None, strong=Tru
     """Record what thieves reach on a stored lock who first estimate batch norm's statistics anew.
 
     lock: its name. source: the folder of its record and weights, by default what comes with the
-    package. strong: whether the strong climb is tried, too. The record is written below
+    package. strong: whether stronger climbs are tried, too. The record is written below
     ``folder / lock``, because ``folder`` itself holds those of networks with the source's loss.
     """
     place_of_lock = place._replace(what=lock)

@@ -39,6 +39,8 @@ SETTINGS = {"labels": LABELS, "images": IMAGES, "draws": DRAWS, "climb": CLIMB, 
 # Of thieves who estimate batch normalization anew first.
 FRESH = {"labels": (1, 10), "images": IMAGES, "climb": CLIMB, "universal_key": KEY,
          "fine_tune": TUNE}
+# Where both climbs after that leave a lock shut: the usual one with five times as many steps.
+LONG = CLIMB | {"steps": 100, "batch_size": 100}
 
 
 def run_thieves(place, folder, device="auto", source=None):
@@ -69,7 +71,8 @@ def run_thieves(place, folder, device="auto", source=None):
 def record_renewed(place, folder, device, net, transform, network, strong=False):
     """Record what the :func:`renormalized` thieves reach on a network.
 
-    network: what the record's settings say of it. strong: whether the strong climb is tried, too.
+    network: what the record's settings say of it. strong: whether the strong climb is tried, too,
+    and the long one where both leave the lock shut.
     """
     if transform is None:
         raise ValueError(f"{place.name} is a baseline and has no lock: expected a network that was "
@@ -78,7 +81,7 @@ def record_renewed(place, folder, device, net, transform, network, strong=False)
     def attack(net, sets):
         return renormalized(net, sets, place.seed, transform.clip, strong)
 
-    settings = FRESH | network | ({"strong": STRONG} if strong else {})
+    settings = FRESH | network | ({"strong": STRONG, "long": LONG} if strong else {})
     return record_attack(place, folder, device, net, attack, settings)
 
 
@@ -149,7 +152,8 @@ def renormalized(net, sets, seed, clip, strong=False):
     """What thieves reach who first estimate batch normalization's statistics anew.
 
     No label is needed for that, or for the climb after it. The others are those that are strongest
-    with labels, with 1 and 10 a class. strong: whether the strong climb is tried, too.
+    with labels, with 1 and 10 a class. strong: whether the strong climb is tried, too, and the long
+    one if needed.
     """
     images = sets.validation.images[:IMAGES]
     opened = thieves.renormalize(net, images)
@@ -160,6 +164,9 @@ def renormalized(net, sets, seed, clip, strong=False):
     if strong:
         guesses = thieves.strong_climb(opened, images, seed=seed, clip=clip, **STRONG)
         found["strong_climb"] = tried(opened, sets, guesses)
+        if max(found["climb"], *found["strong_climb"]["accuracies"]) < SHUT:
+            found["long_climb"] = tried(opened, sets, attacks.climb(
+                opened, images, seed=seed + 1, clip=clip, **LONG))
     for count in FRESH["labels"]:
         labeled = few.pick(sets.train, count, seed)
         key = few.universal_key(opened, labeled, images, seed=seed, clip=clip, **KEY)
