@@ -510,19 +510,44 @@ def test_shipped_thieves_name_the_record_of_the_network_that_is_shipped(what, da
 
 
 def test_thieves_of_a_lock_name_the_record_of_the_lock_that_is_shipped():
-    for record, lock in zip(beyond.seeds("renormalized", size="full", folder=RENEWED),
-                            beyond.seeds("unlikelihood-keys", size="full"), strict=True):
-        assert record["asked"]["settings"]["network_record_sha256"] == lock["sha256"]
+    for size, count in (("full", 3), ("mini", 1)):
+        renewed = beyond.seeds("renormalized", size=size, folder=RENEWED)
+        assert len(renewed) == count
+        for record, lock in zip(renewed, beyond.seeds("unlikelihood-keys", size=size)[:count],
+                                strict=True):
+            assert record["asked"]["settings"]["network_record_sha256"] == lock["sha256"]
 
 
-def test_thieves_of_a_lock_that_was_trained_again_name_its_record_and_it_measures_so(capsys):
-    trained = beyond.seeds("unlikelihood-mixed", folder=beyond.RETRAINED)
-    renewed = beyond.seeds("renormalized", folder=beyond.RETRAINED / "unlikelihood-mixed")
-    for record, lock in zip(renewed, trained, strict=True):
-        assert record["asked"]["settings"]["network_record_sha256"] == lock["sha256"]
+# Locks that were trained again: how many networks, and whether they are stored.
+AGAIN = (("unlikelihood-mixed", "mini", 3, True), ("unlikelihood-climbing", "mini", 3, True),
+         ("unlikelihood-mixed", "full", 1, True), ("uniform-climbing", "mini", 1, False),
+         ("uniform-mixed", "mini", 1, False), ("source-keys", "mini", 1, False),
+         ("unlikelihood", "mini", 1, False), ("uniform", "mini", 1, False),
+         ("permuted", "mini", 1, False))
+
+
+@pytest.mark.parametrize("lock, size, count, stored", AGAIN)
+def test_a_lock_was_trained_again_by_its_recipe_and_thieves_name_its_record(lock, size, count,
+                                                                            stored):
+    trained = beyond.seeds(lock, size=size, folder=beyond.RETRAINED)
+    renewed = beyond.seeds("renormalized", size=size, folder=beyond.RETRAINED / lock)
+    assert len(trained) == count
+    for record, again in zip(renewed, trained, strict=True):
+        settings, seed = again["asked"]["settings"], again["asked"]["seed"]
+        first = beyond.seeds(lock, size=size)[seed]["asked"]["settings"]
+        assert record["asked"]["settings"]["network_record_sha256"] == again["sha256"]
+        assert all(settings[name] == first[name]
+                   for name in ("recipe", "target", "negatives", "beta", "transform"))
+        place = store.Place(lock, "fashion_mnist", size, "resnet20", "fixed", seed)
+        assert (place in store.places(beyond.RETRAINED)) == stored
+
+
+def test_no_other_lock_was_trained_again_and_one_measures_as_recorded(capsys):
+    found = {tuple(file.relative_to(beyond.RETRAINED).parts[:2])
+             for file in beyond.RETRAINED.glob("*/fashion_mnist-*/**/*.json")}
+    assert found == {(lock, f"fashion_mnist-{size}") for lock, size, _, _ in AGAIN}
     places = store.places(beyond.RETRAINED)
-    assert len(places) == len(trained) == 3
-    assert locks.as_recorded(places[0], beyond.RETRAINED)
+    assert len(places) == 7 and locks.as_recorded(places[0], beyond.RETRAINED)
     assert "differs" not in capsys.readouterr().out
 
 
