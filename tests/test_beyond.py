@@ -157,6 +157,10 @@ def test_batch_normalization_is_estimated_on_the_thief_s_images(data):
     assert torch.allclose(opened.bn.running_mean, first.mean(dim=(0, 2, 3)), atol=1e-5)
     assert torch.allclose(opened.bn.running_var, first.var(dim=(0, 2, 3)), rtol=1e-3)
     assert same(before, net.state_dict()) and not any(part.training for part in opened.modules())
+    processed = images + 0.2  # an owner's may leave [0, 1]
+    own = thieves.renormalize(net, processed)
+    expected = net.conv(net.normalize(processed)).mean(dim=(0, 2, 3))
+    assert torch.allclose(own.bn.running_mean, expected, atol=1e-5)
     with pytest.raises(ValueError, match="no batch normalization"):
         thieves.renormalize(ap.SimpleCNN(), images)
     with pytest.raises(ValueError, match="batch_size must be a whole number"):
@@ -422,6 +426,10 @@ def test_thieves_who_renew_batch_normalization_first_are_recorded(small, tmp_pat
     assert mended_one["asked"]["settings"]["network_record_sha256"] == store.read(
         place._replace(what="unlikelihood-keys"))["sha256"]
     assert {"strong_climb", "long_climb"} <= set(mended_one["came_out"])  # still shut
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tried, "SHUT", 0)  # open enough
+        opened = tried.renormalized(locked, sets, 0, False, strong=True)
+    assert "strong_climb" in opened and "long_climb" not in opened
     assert main(lock) == 0 and "recorded already" in capsys.readouterr().out
     assert main([*lock, "--what", "thieves"]) == 1  # the others are recorded with the lock
     own = tmp_path / "own"  # a lock of the same name that was trained here

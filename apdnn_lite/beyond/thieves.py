@@ -24,12 +24,13 @@ TEMPERATURES = (1, 4, 10, 30)
 
 @torch.no_grad()
 def renormalize(net, images, batch_size=500):
-    """A copy of the network whose batch normalization has seen raw images instead.
+    """A copy of the network whose batch normalization has seen these images instead.
 
-    Its means and variances are estimated anew on ``images``; no weight changes.
+    Its means and variances are estimated anew on ``images`` (N, C, H, W), which are raw
+    for a thief and may be processed for an owner; no weight changes.
     Raises ValueError if the network has no batch normalization.
     """
-    check_images(images)
+    check_images(images, raw=False)
     net = copy.deepcopy(net).eval()
     norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
     if not norms:
