@@ -370,6 +370,13 @@ def test_a_lock_can_be_measured_without_its_thieves(small, tmp_path, monkeypatch
     record = store.read(place, tmp_path)
     assert "thieves" not in record["came_out"] and "authorized" in record["came_out"]["test"]
     assert record["asked"]["settings"]["thieves"] is None
+    assert main([*run[:4], *run[5:], "--what", "renormalized", "--lock", "unlikelihood",
+                 "--weights", str(tmp_path)]) == 0  # thieves who come later find its network
+    attacked = store.read(place._replace(what="renormalized"), tmp_path / "unlikelihood")
+    net, _ = locks.network_at(place, tmp_path)
+    raw = ap.accuracy(net, loaders.load("fashion_mnist").test)
+    assert abs(attacked["came_out"]["raw"] - raw) < 1e-6  # without statistics to renew
+    assert attacked["asked"]["settings"]["network_record_sha256"] == record["sha256"]
     assert main(run) == 1  # of what is no lock, only its thieves can be tried
 
 

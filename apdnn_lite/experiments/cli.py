@@ -170,7 +170,7 @@ def parser():
                     "already is skipped", named, own, device)
     later.add_argument("--what", choices=(*beyond.THIEVES, *beyond.LOCKS), default="thieves",
                        metavar="WHAT", help="thieves (the default), renormalized (thieves who "
-                       "first estimate batch normalization anew), or the name of a lock: "
+                       "first estimate batch normalization anew, if any), or the name of a lock: "
                        f"{', '.join(beyond.LOCKS)}")
     later.add_argument("--train-only", action="store_true",
                        help="of a lock: measure it with and without the key, and try no thief")

@@ -71,8 +71,7 @@ def run_thieves(place, folder, device="auto", source=None):
 def record_renewed(place, folder, device, net, transform, network, strong=False):
     """Record what the :func:`renormalized` thieves reach on a network.
 
-    network: what the record's settings say of it. strong: whether the strong climb is tried, too,
-    and the long one where both leave the lock shut.
+    network: what the record's settings say of it. strong: whether to try stronger climbs, too.
     """
     if transform is None:
         raise ValueError(f"{place.name} is a baseline and has no lock: expected a network that was "
@@ -142,21 +141,20 @@ def without_labels(net, transform, sets, seed, climbs):
             net, images, seed=seed + 1, clip=clip, **PATIENT)) | {
                 "temperatures": [heat for heat in thieves.TEMPERATURES
                                  for _ in range(PATIENT["tries"])]}
-    if any(isinstance(part, nn.BatchNorm2d) for part in net.modules()):
+    if normalized(net):
         opened = thieves.renormalize(net, images)
         found["renormalize"] = {"accuracies": [accuracy(opened, sets.test)]}
     return found
 
 
 def renormalized(net, sets, seed, clip, strong=False):
-    """What thieves reach who first estimate batch normalization's statistics anew.
+    """What thieves reach who first estimate batch normalization's statistics anew, if it has any.
 
     No label is needed for that, or for the climb after it. The others are those that are strongest
-    with labels, with 1 and 10 a class. strong: whether the strong climb is tried, too, and the long
-    one if needed.
+    with labels, 1 and 10 a class. strong: whether to try the strong climb, and a long one if shut.
     """
     images = sets.validation.images[:IMAGES]
-    opened = thieves.renormalize(net, images)
+    opened = thieves.renormalize(net, images) if normalized(net) else net
     guesses = attacks.climb(opened, images, seed=seed, clip=clip, **CLIMB)
     found = {"images": len(sets.test), "raw": accuracy(opened, sets.test), "labels": {},
              "climb": accuracy(opened, sets.test, guesses.transforms[guesses.picked]),
@@ -211,7 +209,7 @@ def with_labels(net, sets, count, seed, clip=False):
     images = sets.validation.images[:IMAGES]
     found = {layer: accuracy(few.read_out(net, labeled, layer), sets.test)
              for layer in (*few.LAYERS, *stages(net))}
-    if any(isinstance(part, nn.BatchNorm2d) for part in net.modules()):
+    if normalized(net):
         opened = thieves.renormalize(net, images)
         found["renormalized_features"] = accuracy(few.read_out(opened, labeled), sets.test)
     for name, more in (("universal_key", None), ("searched_key", images)):
@@ -219,6 +217,11 @@ def with_labels(net, sets, count, seed, clip=False):
         found[name] = accuracy(net, sets.test, key)
     found["fine_tune"] = accuracy(few.fine_tune(net, labeled, seed=seed, **TUNE), sets.test)
     return found
+
+
+def normalized(net):
+    """Whether a network has batch normalization."""
+    return any(isinstance(part, nn.BatchNorm2d) for part in net.modules())
 
 
 def stages(net):
