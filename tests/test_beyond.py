@@ -177,6 +177,24 @@ def test_a_saturated_lock_opens_at_a_temperature_only():
         thieves.strong_climb(sure, split.images, (1, 0), **settings | {"steps": 10**9})  # at once
 
 
+def test_a_saturated_lock_opens_where_its_logits_are_brought_to_one_spread():
+    split, settings = quarters(), {"steps": 60, "tries": 1, "batch_size": 50, "sigma": 0.05}
+    reached = []
+    for sharp in (1000.0, 1e6):
+        sure = Bright(sharp=sharp).eval()
+        level = thieves.Level(sure).eval()
+        logits = level(split.images)
+        assert abs(logits.std(dim=1).mean() - 2) < 1e-4
+        assert torch.equal(logits.argmax(dim=1), sure(split.images).argmax(dim=1))
+        half = thieves.Level(sure, spread=1.0)(split.images)
+        assert torch.allclose(half * 2, logits, atol=1e-4)
+        guesses = ap.attacks.climb(level, split.images, **settings)
+        reached.append(ap.accuracy(sure, split, guesses.transforms[guesses.picked]))
+    assert min(reached) > 0.95 and abs(reached[0] - reached[1]) < 0.02  # however sure it is
+    with pytest.raises(ValueError, match="spread must be"):
+        thieves.Level(sure, 0)
+
+
 def test_the_whole_theft_trains_on_the_labels_that_the_opened_network_gives(data):
     net = ap.experiments.prior.prior_network("plain", 0)
     student, images = ap.prior.TinyCNN(), data.train.images[:600]
@@ -318,6 +336,7 @@ SMALL = {"STRONG": {"steps": 2, "lr": 0.03, "batch_size": 20, "sigma": 0.1, "tri
          "PATIENT": {"steps": 2, "lr": 0.03, "batch_size": 20, "sigma": 0.1, "tries": 1},
          "CLIMB": {"steps": 1, "lr": 0.01, "batch_size": 20, "sigma": 0.03, "tries": 1},
          "LONG": {"steps": 2, "lr": 0.01, "batch_size": 20, "sigma": 0.03, "tries": 1},
+         "LEVEL": {"steps": 2, "lr": 0.01, "batch_size": 20, "sigma": 0.03, "tries": 1},
          "KEY": {"steps": 2, "lr": 0.03, "batch_size": 20, "sigma": 0.03},
          "TUNE": {"steps": 2, "lr": 3e-4, "batch_size": 8},
          "SCRATCH": {"steps": 2, "lr": 1e-3, "batch_size": 8},
@@ -432,11 +451,12 @@ def test_thieves_who_renew_batch_normalization_first_are_recorded(small, tmp_pat
     assert abs(mended_one["came_out"]["raw"] - ap.accuracy(opened, sets.test)) < 1e-6
     assert mended_one["asked"]["settings"]["network_record_sha256"] == store.read(
         place._replace(what="unlikelihood-keys"))["sha256"]
-    assert {"strong_climb", "long_climb"} <= set(mended_one["came_out"])  # still shut
+    assert {"strong_climb", "long_climb", "level_climb"} <= set(mended_one["came_out"])  # shut
+    assert {"strong", "long", "level"} <= set(mended_one["asked"]["settings"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tried, "SHUT", 0)  # open enough
         opened = tried.renormalized(locked, sets, 0, False, strong=True)
-    assert "strong_climb" in opened and "long_climb" not in opened
+    assert "strong_climb" in opened and not {"long_climb", "level_climb"} & set(opened)
     assert main(lock) == 0 and "recorded already" in capsys.readouterr().out
     assert main([*lock, "--what", "thieves"]) == 1  # the others are recorded with the lock
     own = tmp_path / "own"  # a lock of the same name that was trained here

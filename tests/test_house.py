@@ -39,7 +39,7 @@ PRIOR = {
 BEYOND = {
     "beyond.__init__": 20,
     "beyond.labels": 180,
-    "beyond.thieves": 100,
+    "beyond.thieves": 110,
     "beyond.mended": 180,
     "beyond.memory": 150,
     "beyond.blockwise": 150,

@@ -68,6 +68,22 @@ def strong_climb(net, images, temperatures=TEMPERATURES, tries=3, steps=120, lr=
     return candidates(net, images, found)
 
 
+class Level(nn.Module):
+    """A network whose logits are brought to one spread, for :func:`.attacks.climb`.
+
+    Then no answer is too sure to be climbed, whatever its temperature would have been.
+    spread: the mean standard deviation that the logits of an image shall have.
+    """
+
+    def __init__(self, net, spread=2.0):
+        super().__init__()
+        self.net, self.spread = net, real_number("spread", spread, above=True)
+
+    def forward(self, images):
+        logits = self.net(images)
+        return logits * (self.spread / logits.std(dim=1).mean())
+
+
 def whole_theft(net, images, student, opened=None, **settings):
     """Steal without label and key: climb, label, and train a clean network.
 

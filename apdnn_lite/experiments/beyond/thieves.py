@@ -39,8 +39,10 @@ SETTINGS = {"labels": LABELS, "images": IMAGES, "draws": DRAWS, "climb": CLIMB, 
 # Of thieves who estimate batch normalization anew first.
 FRESH = {"labels": (1, 10), "images": IMAGES, "climb": CLIMB, "universal_key": KEY,
          "fine_tune": TUNE}
-# Where both climbs after that leave a lock shut: the usual one with five times as many steps.
+# Where both climbs after that leave a lock shut, a longer one; then one on leveled logits.
 LONG = CLIMB | {"steps": 100, "batch_size": 100}
+LEVEL = {"steps": 150, "lr": 0.02, "batch_size": 100, "sigma": 0.1, "tries": 6}
+STRONGER = {"strong": STRONG, "long": LONG, "level": LEVEL}
 
 
 def run_thieves(place, folder, device="auto", source=None):
@@ -80,7 +82,7 @@ def record_renewed(place, folder, device, net, transform, network, strong=False)
     def attack(net, sets):
         return renormalized(net, sets, place.seed, transform.clip, strong)
 
-    settings = FRESH | network | ({"strong": STRONG, "long": LONG} if strong else {})
+    settings = FRESH | network | (STRONGER if strong else {})
     return record_attack(place, folder, device, net, attack, settings)
 
 
@@ -93,10 +95,7 @@ def record_attack(place, folder, device, net, attack, settings):
 
 
 def check_same_network(place, folder, network):
-    """Raise :class:`RecordError` if the record that is there is of another network.
-
-    network: the sha256 of the network's record.
-    """
+    """Raise :class:`RecordError` if the record there is of another network than this sha256."""
     if read(place, folder)["asked"]["settings"]["network_record_sha256"] != network:
         raise RecordError(f"{path(place, folder)} is the record of thieves on another network of "
                           "this name: give this one's records another --folder.")
@@ -134,13 +133,11 @@ def without_labels(net, transform, sets, seed, climbs):
         guesses = attacks.input_only(net, images, sigma, p, DRAWS, seed, clip)
         found[name] = tried(net, sets, guesses) | {"sigma": sigma, "p": p}
     found |= {name: tried(net, sets, guesses) for name, guesses in climbs.items()}
-    found["strong_climb"]["temperatures"] = [heat for heat in thieves.TEMPERATURES
-                                             for _ in range(STRONG["tries"])]
+    found["strong_climb"]["temperatures"] = sorted(thieves.TEMPERATURES * STRONG["tries"])
     if max(found["strong_climb"]["accuracies"]) < SHUT:
         found["patient_climb"] = tried(net, sets, thieves.strong_climb(
             net, images, seed=seed + 1, clip=clip, **PATIENT)) | {
-                "temperatures": [heat for heat in thieves.TEMPERATURES
-                                 for _ in range(PATIENT["tries"])]}
+                "temperatures": sorted(thieves.TEMPERATURES * PATIENT["tries"])}
     if normalized(net):
         opened = thieves.renormalize(net, images)
         found["renormalize"] = {"accuracies": [accuracy(opened, sets.test)]}
@@ -165,6 +162,9 @@ def renormalized(net, sets, seed, clip, strong=False):
         if max(found["climb"], *found["strong_climb"]["accuracies"]) < SHUT:
             found["long_climb"] = tried(opened, sets, attacks.climb(
                 opened, images, seed=seed + 1, clip=clip, **LONG))
+            if max(found["long_climb"]["accuracies"]) < SHUT:
+                found["level_climb"] = tried(opened, sets, attacks.climb(
+                    thieves.Level(opened), images, seed=seed + 2, clip=clip, **LEVEL))
     for count in FRESH["labels"]:
         labeled = few.pick(sets.train, count, seed)
         key = few.universal_key(opened, labeled, images, seed=seed, clip=clip, **KEY)
