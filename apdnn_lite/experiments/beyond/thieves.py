@@ -163,8 +163,9 @@ def renormalized(net, sets, seed, clip, strong=False):
             found["long_climb"] = tried(opened, sets, attacks.climb(
                 opened, images, seed=seed + 1, clip=clip, **LONG))
             if max(found["long_climb"]["accuracies"]) < SHUT:
-                found["level_climb"] = tried(opened, sets, attacks.climb(
-                    thieves.Level(opened), images, seed=seed + 2, clip=clip, **LEVEL))
+                level = attacks.climb(thieves.Level(opened), images, seed=seed, clip=clip, **LEVEL)
+                found["level_climb"] = tried(opened, sets, attacks.candidates(
+                    opened, images, level.transforms))  # judged as the other climbs are
     for count in FRESH["labels"]:
         labeled = few.pick(sets.train, count, seed)
         key = few.universal_key(opened, labeled, images, seed=seed, clip=clip, **KEY)
@@ -198,9 +199,8 @@ def theft(net, sets, seed, climbs):
 
 def tried(net, sets, guesses):
     """What the candidates of an attack reach, and which one the thief picks."""
-    result = access(net, sets.test, guesses)
-    return {"accuracies": list(result.accuracies), "scores": list(guesses.scores),
-            "picked": guesses.picked}
+    return {"accuracies": list(access(net, sets.test, guesses).accuracies),
+            "scores": list(guesses.scores), "picked": guesses.picked}
 
 
 def with_labels(net, sets, count, seed, clip=False):
