@@ -545,7 +545,7 @@ def test_shipped_thieves_name_the_record_of_the_network_that_is_shipped(what, da
 
 
 def test_thieves_of_a_lock_name_the_record_of_the_lock_that_is_shipped():
-    for size, count in (("full", 3), ("mini", 1)):
+    for size, count in (("full", 3), ("mini", 3)):
         renewed = beyond.seeds("renormalized", size=size, folder=RENEWED)
         assert len(renewed) == count
         for record, lock in zip(renewed, beyond.seeds("unlikelihood-keys", size=size)[:count],
@@ -554,33 +554,39 @@ def test_thieves_of_a_lock_name_the_record_of_the_lock_that_is_shipped():
 
 
 # Locks that were trained again: how many networks, and whether they are stored.
-AGAIN = (("unlikelihood-mixed", "mini", 3, True), ("unlikelihood-climbing", "mini", 3, True),
-         ("unlikelihood-mixed", "full", 1, True), ("uniform-climbing", "mini", 1, False),
-         ("uniform-mixed", "mini", 1, False), ("source-keys", "mini", 1, False),
-         ("unlikelihood", "mini", 1, False), ("uniform", "mini", 1, False),
-         ("permuted", "mini", 1, False))
+AGAIN = (("unlikelihood-mixed", "mini", "resnet20", 3, True),
+         ("unlikelihood-climbing", "mini", "resnet20", 3, True),
+         ("unlikelihood-mixed", "full", "resnet20", 1, True),
+         ("unlikelihood", "full", "resnet20", 2, False),
+         ("uniform-climbing", "mini", "resnet20", 1, False),
+         ("uniform-mixed", "mini", "resnet20", 1, False),
+         *((lock, "mini", "resnet20", 3, False)
+           for lock in ("source-keys", "unlikelihood", "uniform", "permuted")),
+         *((lock, "mini", "simple_cnn", 3, False)
+           for lock in ("unlikelihood-mixed", "unlikelihood-climbing")))
 
 
-@pytest.mark.parametrize("lock, size, count, stored", AGAIN)
-def test_a_lock_was_trained_again_by_its_recipe_and_thieves_name_its_record(lock, size, count,
-                                                                            stored):
-    trained = beyond.seeds(lock, size=size, folder=beyond.RETRAINED)
-    renewed = beyond.seeds("renormalized", size=size, folder=beyond.RETRAINED / lock)
+@pytest.mark.parametrize("lock, size, network, count, stored", AGAIN)
+def test_a_lock_was_trained_again_by_its_recipe_and_thieves_name_its_record(lock, size, network,
+                                                                            count, stored):
+    trained = beyond.seeds(lock, "fixed", network, size, folder=beyond.RETRAINED)
+    renewed = beyond.seeds("renormalized", "fixed", network, size, folder=beyond.RETRAINED / lock)
     assert len(trained) == count
     for record, again in zip(renewed, trained, strict=True):
         settings, seed = again["asked"]["settings"], again["asked"]["seed"]
-        first = beyond.seeds(lock, size=size)[seed]["asked"]["settings"]
+        first = beyond.seeds(lock, "fixed", network, size)[seed]["asked"]["settings"]
         assert record["asked"]["settings"]["network_record_sha256"] == again["sha256"]
         assert all(settings[name] == first[name]
                    for name in ("recipe", "target", "negatives", "beta", "transform"))
-        place = store.Place(lock, "fashion_mnist", size, "resnet20", "fixed", seed)
+        place = store.Place(lock, "fashion_mnist", size, network, "fixed", seed)
         assert (place in store.places(beyond.RETRAINED)) == stored
 
 
 def test_no_other_lock_was_trained_again_and_one_measures_as_recorded(capsys):
-    found = {tuple(file.relative_to(beyond.RETRAINED).parts[:2])
+    found = {tuple(file.relative_to(beyond.RETRAINED).parts[:3])
              for file in beyond.RETRAINED.glob("*/fashion_mnist-*/**/*.json")}
-    assert found == {(lock, f"fashion_mnist-{size}") for lock, size, _, _ in AGAIN}
+    assert found == {(lock, f"fashion_mnist-{size}", network)
+                     for lock, size, network, _, _ in AGAIN}
     places = store.places(beyond.RETRAINED)
     assert len(places) == 7 and locks.as_recorded(places[0], beyond.RETRAINED)
     assert "differs" not in capsys.readouterr().out

@@ -67,6 +67,8 @@ FUNCTIONS = {
     "climb": lambda net, data: thief(attacks.climb(net, data.images, tries=2, steps=3)),
     "strong climb": lambda net, data: thief(thieves.strong_climb(
         net, data.images, temperatures=(4,), tries=1, steps=3)),
+    "level climb": lambda net, data: thief(attacks.climb(thieves.Level(net), data.images,
+                                                         tries=2, steps=3)),
     "renormalize": lambda net, data: thieves.renormalize(net, data.images).state_dict(),
     "read out": lambda net, data: ap.predict(few.read_out(net, data), data.images),
     "universal key": lambda net, data: few.universal_key(net, data, steps=3).delta,
