@@ -559,9 +559,8 @@ AGAIN = (("unlikelihood-mixed", "mini", "resnet20", 3, True),
          ("unlikelihood-mixed", "full", "resnet20", 1, True),
          ("unlikelihood", "full", "resnet20", 2, False),
          ("uniform-climbing", "mini", "resnet20", 1, False),
-         ("uniform-mixed", "mini", "resnet20", 1, False),
          *((lock, "mini", "resnet20", 3, False)
-           for lock in ("source-keys", "unlikelihood", "uniform", "permuted")),
+           for lock in ("source-keys", "unlikelihood", "uniform", "permuted", "uniform-mixed")),
          *((lock, "mini", "simple_cnn", 3, False)
            for lock in ("unlikelihood-mixed", "unlikelihood-climbing")))
 
