@@ -177,7 +177,7 @@ def parser():
     later.add_argument("--lock", choices=beyond.LOCKS, metavar="LOCK", help="of --what "
                        "renormalized: try them on this mended lock, whose network is stored")
     later.add_argument("--usual-climb", action="store_true",
-                       help="of --lock: leave out the strong and the long climb, which take most "
+                       help="of --lock: leave out the climbs after the usual one, which take most "
                        "of the time")
     later.add_argument("--weights", type=existing, metavar="FOLDER", help="of thieves: where the "
                        "record and weights of the network or the --lock lie, such as your own "
