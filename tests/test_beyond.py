@@ -453,6 +453,11 @@ def test_thieves_who_renew_batch_normalization_first_are_recorded(small, tmp_pat
         place._replace(what="unlikelihood-keys"))["sha256"]
     assert {"strong_climb", "long_climb", "level_climb"} <= set(mended_one["came_out"])  # shut
     assert {"strong", "long", "level"} <= set(mended_one["asked"]["settings"])
+    images = sets.validation.images[:tried.IMAGES]
+    level = ap.attacks.climb(thieves.Level(opened), images, seed=0, **tried.LEVEL)
+    judged = ap.attacks.candidates(opened, images, level.transforms).scores  # as other climbs are
+    assert mended_one["came_out"]["level_climb"]["scores"] == pytest.approx(judged, abs=1e-6)
+    assert judged != pytest.approx(level.scores, abs=1e-3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tried, "SHUT", 0)  # open enough
         opened = tried.renormalized(locked, sets, 0, False, strong=True)

@@ -39,7 +39,7 @@ def run_lock(place, folder, device="auto", thieves=True):
 
     The recipe is that of the run with the source's loss, but for the loss and the precision, which
     is the fastest of the device. The network of the last epoch is stored, and measured as stored,
-    in float16. A simple CNN is stored only for thieves who are still to come.
+    in float16. A simple CNN is stored only if no thief was tried, for those who come later.
 
     thieves: False to measure it with and without the key alone, in a small part of the time.
     """

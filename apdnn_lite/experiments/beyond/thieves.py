@@ -148,7 +148,7 @@ def renormalized(net, sets, seed, clip, strong=False):
     """What thieves reach who first estimate batch normalization's statistics anew, if it has any.
 
     No label is needed for that, or for the climb after it. The others are those that are strongest
-    with labels, 1 and 10 a class. strong: whether to try the strong climb, and a long one if shut.
+    with labels, 1 and 10 a class. strong: whether to try stronger climbs, too, while it is shut.
     """
     images = sets.validation.images[:IMAGES]
     opened = thieves.renormalize(net, images) if normalized(net) else net
