@@ -16,12 +16,12 @@ import { image, side, size, store } from "./store.js";
 import { buildMissions } from "./tasks.js";
 import { buildThief } from "./thief.js";
 
-/** A file input forgets its file once that is taken: the same name may be chosen again, with other content. */
+/** A file input forgets its file at once, read or not: the same name may be chosen again, with other content. */
 function whenFile(id, take) {
   when(id, "change", async ({ target }) => {
     const [file] = target.files;
-    if (file) await take(file);
     target.value = "";
+    if (file) await take(file);
   });
 }
 
